@@ -10,6 +10,7 @@ from support.http import Refused, fill
 
 PASSWORD = "correct horse battery staple"
 MALFORMED = ("M_BAD_JSON", "M_INVALID_PARAM", "M_MISSING_PARAM")  # a field is missing or has the wrong type
+NOT_IN_THIS_STATE = ("M_FORBIDDEN", "M_BAD_STATE")  # the membership of the target does not permit it
 POLL_SECONDS = 20  # how long a test waits, by long polls, for what is to come at once
 
 _names = itertools.count(1)
