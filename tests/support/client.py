@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -210,6 +211,17 @@ class Client:
                 return answer
             since = answer["next_batch"]
         raise AssertionError(f"{self!r}: not seen within {seconds} s; the last answer was {answer}")
+
+    @contextmanager
+    def parked(self, since=None, seconds=POLL_SECONDS, **options):
+        """A long poll that is under way while the block runs; gives a function that returns its answer.
+
+        The short sleep lets the server park the poll. Should that take longer, the test still holds, but tests less.
+        """
+        with ThreadPoolExecutor(1) as thread:
+            poll = thread.submit(self.sync, since or self.now(), int(seconds * 1000), **options)
+            time.sleep(0.1)
+            yield lambda: poll.result(seconds + POLL_SECONDS)
 
     def now(self):
         """A sync token of this moment."""

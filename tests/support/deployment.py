@@ -40,6 +40,7 @@ OPTIONS = {
     "default_room_version": "12",
     "trusted_key_servers": [],
     "presence": {"enabled": False},
+    "caches": {"sync_response_cache_duration": 0},
     "room_list_publication_rules": [{"action": "allow"}],
     "rc_message": UNLIMITED,
     "rc_registration": UNLIMITED,
