@@ -1,0 +1,315 @@
+#include "db/db.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "db/migrate.h"
+#include "db/test_postgres.h"
+
+static struct test_postgres *postgres;
+
+struct fixture {
+	struct arena *arena;
+	struct str conninfo;
+	struct db_pool *pool;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = X_NEW(struct fixture);
+
+	f->arena = arena_new();
+	f->conninfo = test_postgres_database(postgres, f->arena);
+	f->pool = db_pool_new(&(struct db_pool_config){ .conninfo = f->conninfo, .size = 4, .timeout_ms = 2000 });
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	if (db_pool_stats(f->pool).in_use == 0) /* a test that failed may have left some */
+		db_pool_free(f->pool);
+	arena_free(f->arena);
+	free(f);
+	return 0;
+}
+
+static struct db *acquire(struct fixture *f)
+{
+	struct err err = { 0 };
+	struct db *db = NULL;
+
+	if (!db_acquire(f->pool, &db, &err))
+		fail_msg("%d %s (%s)", err.status, err.message, err.detail);
+	return db;
+}
+
+/* Shows the error of what had to succeed. */
+#define OK(call)                                                                                                       \
+	do {                                                                                                           \
+		struct err err = { 0 };                                                                                \
+		if (!(call))                                                                                           \
+			fail_msg("%s: %d %s (%s)", #call, err.status, err.message, err.detail);                        \
+	} while (0)
+#define FAILS(call, with_status, with_sqlstate)                                                                        \
+	do {                                                                                                           \
+		struct err err = { 0 };                                                                                \
+		assert_false(call);                                                                                    \
+		assert_int_equal(err.status, with_status);                                                             \
+		assert_string_equal(db_sqlstate(db), with_sqlstate);                                                   \
+	} while (0)
+
+static void assert_str(struct str got, struct str expected)
+{
+	if (!str_eq(got, expected))
+		fail_msg("\"%.*s\" is not \"%.*s\"", STR_ARG(got), STR_ARG(expected));
+}
+
+static void values_travel_both_ways(void **state)
+{
+	static const struct db_statement ECHO = {
+		.name = "echo",
+		.sql = "SELECT $1, $2, $3, $4, $5, $1::smallint, $1::int, NULL::bigint, NULL::text",
+	};
+	struct fixture *f = *state;
+	CLEANUP(db_release) struct db *db = acquire(f);
+	static const struct {
+		int64_t integer;
+		bool boolean;
+		double number;
+		struct str text, bytes;
+	} cases[] = {
+		{ 0, false, 0, STR_INIT(""), STR_INIT("") },
+		{ -32768, true, -1.5, STR_INIT("日本語"), STR_INIT("a\0b\xff") },
+		{ 32767, true, 1e300, STR_INIT("'; DROP TABLE x; --"), STR_INIT("\\x41") },
+	};
+	struct db_rows *rows;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		OK(db_query(db, &ECHO,
+			    DB_PARAMS(db_int(cases[i].integer), db_bool(cases[i].boolean), db_double(cases[i].number),
+				      db_text(cases[i].text), db_bytes(cases[i].bytes)),
+			    f->arena, &rows, &err));
+		assert_int_equal(db_row_count(rows), 1);
+		assert_true(db_next(rows));
+		assert_int_equal(db_get_int(rows, 0), cases[i].integer);
+		assert_int_equal(db_get_bool(rows, 1), cases[i].boolean);
+		assert_true(db_get_double(rows, 2) == cases[i].number);
+		assert_str(db_get_str(rows, 3), cases[i].text);
+		assert_str(db_get_str(rows, 4), cases[i].bytes);
+		assert_int_equal(db_get_int(rows, 5), cases[i].integer);
+		assert_int_equal(db_get_int(rows, 6), cases[i].integer);
+		assert_true(db_is_null(rows, 7) && db_get_int(rows, 7) == 0);
+		assert_true(db_is_null(rows, 8) && db_get_str(rows, 8).len == 0);
+		assert_false(db_next(rows));
+	}
+}
+
+static void arrays_travel_both_ways(void **state)
+{
+	static const struct db_statement ECHO = { "echo_arrays", "SELECT $1, $2, $3, $4::text, array_length($1, 1)" };
+	static const int64_t ints[] = { 1, INT64_MIN, 3 };
+	static const struct str texts[] = { STR_INIT("a"), STR_INIT(""), STR_INIT("ü\"{},") };
+	static const struct str blobs[] = { STR_INIT("\0"), STR_INIT("\xff\xfe"), STR_INIT("x") };
+	static const bool bools[] = { true, false, true }, nulls[] = { false, true, false };
+	struct fixture *f = *state;
+	CLEANUP(db_release) struct db *db = acquire(f);
+	struct db_rows *rows;
+	struct str *got_strs;
+	int64_t *got_ints;
+
+	OK(db_query(db, &ECHO,
+		    DB_PARAMS(db_ints(ints, 3), db_texts(texts, 3), db_bytes_array(blobs, 3), db_bools(bools, 3)),
+		    f->arena, &rows, &err));
+	assert_true(db_next(rows));
+	assert_int_equal(db_get_ints(rows, 0, f->arena, &got_ints), 3);
+	assert_memory_equal(got_ints, ints, sizeof(ints));
+	assert_int_equal(db_get_strs(rows, 1, f->arena, &got_strs), 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_str(got_strs[i], texts[i]);
+	assert_int_equal(db_get_strs(rows, 2, f->arena, &got_strs), 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_str(got_strs[i], blobs[i]);
+	assert_str(db_get_str(rows, 3), STR("{t,f,t}"));
+
+	OK(db_query(db, &ECHO,
+		    DB_PARAMS(db_with_nulls(db_ints(ints, 3), nulls), db_with_nulls(db_texts(texts, 3), nulls),
+			      db_bytes_array(NULL, 0), db_with_nulls(db_bools(bools, 3), nulls)),
+		    f->arena, &rows, &err));
+	assert_true(db_next(rows));
+	assert_int_equal(db_get_ints(rows, 0, f->arena, &got_ints), 3);
+	assert_true(got_ints[0] == 1 && got_ints[1] == 0 && got_ints[2] == 3);
+	assert_int_equal(db_get_strs(rows, 1, f->arena, &got_strs), 3);
+	assert_str(got_strs[2], texts[2]);
+	assert_int_equal(db_get_strs(rows, 2, f->arena, &got_strs), 0);
+	assert_str(db_get_str(rows, 3), STR("{t,NULL,t}"));
+}
+
+static void a_type_may_become_known_after_null(void **state)
+{
+	static const struct db_statement INSERT = { "insert_small", "INSERT INTO t (small, body) VALUES ($1, $2)" };
+	static const struct db_statement SUM = { "sum_small",
+						 "SELECT sum(small)::bigint, string_agg(body, ',') FROM t" };
+	struct fixture *f = *state;
+	CLEANUP(db_release) struct db *db = acquire(f);
+	struct db_rows *rows;
+
+	OK(db_exec_script(db, STR("CREATE TABLE t (small smallint, body text)"), &err));
+	OK(db_exec(db, &INSERT, DB_PARAMS(db_null(), db_null()), NULL, &err));
+	OK(db_exec(db, &INSERT, DB_PARAMS(db_int(7), db_null()), NULL, &err));
+	OK(db_exec(db, &INSERT, DB_PARAMS(db_null(), db_text(STR("a"))), NULL, &err));
+	OK(db_exec(db, &INSERT, DB_PARAMS(db_int_or_null(0), db_text_or_null(STR(""))), NULL, &err));
+	OK(db_exec(db, &INSERT, DB_PARAMS(db_int_or_null(1), db_text_or_null(STR("b"))), NULL, &err));
+	OK(db_query(db, &SUM, DB_NO_PARAMS, f->arena, &rows, &err));
+	assert_true(db_next(rows));
+	assert_int_equal(db_get_int(rows, 0), 8);
+	assert_str(db_get_str(rows, 1), STR("a,b"));
+}
+
+static const struct db_statement INSERT_N = { "insert_n", "INSERT INTO n (v) VALUES ($1)" };
+static const struct db_statement COUNT_N = { "count_n", "SELECT count(*) FROM n" };
+
+static int64_t count_n(struct fixture *f, struct db *db)
+{
+	struct db_rows *rows;
+
+	OK(db_query(db, &COUNT_N, DB_NO_PARAMS, f->arena, &rows, &err));
+	assert_true(db_next(rows));
+	return db_get_int(rows, 0);
+}
+
+static void a_transaction_is_all_or_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct db *db = acquire(f), *first = db;
+
+	OK(db_exec_script(db, STR("CREATE TABLE n (v bigint UNIQUE)"), &err));
+	OK(db_begin(db, &err));
+	OK(db_exec(db, &INSERT_N, DB_PARAMS(db_int(1)), NULL, &err));
+	OK(db_commit(db, &err));
+
+	OK(db_begin(db, &err));
+	OK(db_exec(db, &INSERT_N, DB_PARAMS(db_int(2)), NULL, &err));
+	db_rollback(db);
+	assert_int_equal(count_n(f, db), 1);
+
+	OK(db_begin(db, &err)); /* nothing happens in it */
+	OK(db_commit(db, &err));
+	OK(db_begin(db, &err));
+	db_rollback(db);
+
+	OK(db_begin(db, &err)); /* a commit that cannot be one says so */
+	FAILS(db_exec(db, &INSERT_N, DB_PARAMS(db_int(1)), NULL, &err), 500, "23505");
+	assert_string_equal(db_constraint(db), "n_v_key");
+	assert_false(db_should_retry(db));
+	FAILS(db_commit(db, &err), 500, "");
+	assert_false(db_is_broken(db));
+
+	OK(db_begin(db, &err)); /* left open */
+	OK(db_exec(db, &INSERT_N, DB_PARAMS(db_int(3)), NULL, &err));
+	db_release(db);
+	db = acquire(f);
+	assert_ptr_equal(db, first);
+	assert_int_equal(count_n(f, db), 1);
+	db_release(db);
+}
+
+static void a_pipeline_tells_which_statement_failed(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(db_release) struct db *db = acquire(f);
+	struct db_rows **rows;
+	size_t failed = 0;
+
+	OK(db_exec_script(db, STR("CREATE TABLE n (v bigint UNIQUE)"), &err));
+	OK(db_pipeline_begin(db, &err));
+	for (int round = 0; round < 3; round++) {
+		OK(db_pipeline_add(db, &DB_BEGIN, DB_NO_PARAMS, &err));
+		OK(db_pipeline_add(db, &INSERT_N, DB_PARAMS(db_int(100 + round)), &err));
+		OK(db_pipeline_add(db, &COUNT_N, DB_NO_PARAMS, &err));
+		OK(db_pipeline_flush(db, f->arena, &rows, NULL, &err));
+		assert_int_equal(db_affected(rows[1]), 1);
+		assert_true(db_next(rows[2]));
+		assert_int_equal(db_get_int(rows[2], 0), 2 * round + 1);
+		OK(db_pipeline_add(db, &INSERT_N, DB_PARAMS(db_int(round)), &err));
+		if (round == 1) {
+			OK(db_pipeline_add(db, &INSERT_N, DB_PARAMS(db_int(0)), &err)); /* it is there */
+			OK(db_pipeline_add(db, &INSERT_N, DB_PARAMS(db_int(50)), &err));
+			OK(db_pipeline_add(db, &DB_COMMIT, DB_NO_PARAMS, &err));
+			FAILS(db_pipeline_flush(db, f->arena, &rows, &failed, &err), 500, "23505");
+			assert_int_equal(failed, 1);
+			round++; /* 101 is gone with it */
+			OK(db_pipeline_add(db, &COUNT_N, DB_NO_PARAMS, &err));
+			OK(db_pipeline_flush(db, f->arena, &rows, NULL, &err));
+			assert_true(db_next(rows[0]));
+			assert_int_equal(db_get_int(rows[0], 0), 2);
+		} else {
+			OK(db_pipeline_add(db, &DB_COMMIT, DB_NO_PARAMS, &err));
+			OK(db_pipeline_flush(db, f->arena, &rows, NULL, &err));
+		}
+	}
+	OK(db_pipeline_end(db, &err));
+	assert_int_equal(count_n(f, db), 2);
+}
+
+static void migrations_run_once(void **state)
+{
+	static const struct migration all[] = {
+		{ 1, "0001_a.sql", STR_INIT("-- A table.\nCREATE TABLE a (id bigint);\nINSERT INTO a VALUES (1);\n") },
+		{ 3, "0003_b.sql",
+		  STR_INIT("-- no transaction\nDROP INDEX IF EXISTS a_id;\nCREATE INDEX CONCURRENTLY a_id\n\tON a "
+			   "(id);\n") },
+		{ 4, "0004_c.sql", STR_INIT("-- requires 3\nINSERT INTO a VALUES (2);") },
+	};
+	struct migration changed[2] = { all[0], all[1] };
+	struct fixture *f = *state;
+	CLEANUP(db_release) struct db *db = acquire(f);
+	size_t applied;
+
+	OK(migrate(db, all, 0, &applied, &err));
+	assert_int_equal(applied, 0);
+	OK(migrate(db, all, 2, &applied, &err));
+	assert_int_equal(applied, 2);
+	OK(migrate(db, all, 3, &applied, &err));
+	assert_int_equal(applied, 1);
+	OK(migrate(db, all, 3, &applied, &err));
+	assert_int_equal(applied, 0);
+	OK(migrate(db, all, 2, &applied, &err)); /* the release before runs beside it */
+	FAILS(migrate(db, all, 1, &applied, &err), 500, "");
+	changed[1].sql = STR("-- no transaction\n;");
+	FAILS(migrate(db, changed, 2, &applied, &err), 500, "");
+}
+
+static int start_server(void **state UNUSED)
+{
+	postgres = test_postgres_start();
+	return 0;
+}
+
+static int stop_server(void **state UNUSED)
+{
+	test_postgres_stop(postgres);
+	return 0;
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(values_travel_both_ways),
+		CASE(arrays_travel_both_ways),
+		CASE(a_type_may_become_known_after_null),
+		CASE(a_transaction_is_all_or_nothing),
+		CASE(a_pipeline_tells_which_statement_failed),
+		CASE(migrations_run_once),
+	};
+
+	return cmocka_run_group_tests(tests, start_server, stop_server);
+}
