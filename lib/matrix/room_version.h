@@ -11,19 +11,19 @@ struct room_version {
 	int number;
 	enum event_id_format event_id_format;
 	enum state_resolution state_resolution;
-	bool enforce_signing_key_validity;  /* 5 */
-	bool strict_canonical_json;         /* 6: integers in range, no floats */
-	bool special_aliases_auth;          /* 1 to 5: m.room.aliases has a rule and a redaction of its own */
-	bool notification_power_levels;     /* 6: "notifications" of m.room.power_levels is checked */
-	bool knock;                         /* 7 */
-	bool restricted_join;               /* 8 */
-	bool redact_keeps_authorised_via;   /* 9 */
-	bool knock_restricted;              /* 10 */
-	bool integer_power_levels;          /* 10 */
-	bool redacts_in_content;            /* 11, with its redaction rules, and no `creator` in m.room.create */
-	bool creator_is_sender;             /* 11 */
-	bool privileged_creators;           /* 12: creators have infinite power, additional_creators, create event not in auth_events */
-	bool room_id_is_create_hash;        /* 12 */
+	bool enforce_signing_key_validity; /* 5 */
+	bool strict_canonical_json;        /* 6: integers in range, no floats */
+	bool special_aliases_auth;         /* 1 to 5: m.room.aliases has a rule and a redaction of its own */
+	bool notification_power_levels;    /* 6: "notifications" of m.room.power_levels is checked */
+	bool knock;                        /* 7 */
+	bool restricted_join;              /* 8 */
+	bool redact_keeps_authorised_via;  /* 9 */
+	bool knock_restricted;             /* 10 */
+	bool integer_power_levels;         /* 10 */
+	bool redacts_in_content;           /* 11, with its redaction rules, and no `creator` in m.room.create */
+	bool creator_is_sender;            /* 11 */
+	bool privileged_creators;          /* 12: infinite power, additional_creators, no create event in auth_events */
+	bool room_id_is_create_hash;       /* 12 */
 };
 
 const struct room_version *room_version_find(struct str name); /* NULL: unknown */
