@@ -28,7 +28,8 @@ struct guard_state {
 	nid_t id;
 	int64_t token;
 	bool locked;
-	size_t row; /* of the lock's result */
+	size_t row;     /* of the lock's result */
+	void *previous; /* the context of the set that was judged last */
 };
 
 struct work {
@@ -189,7 +190,7 @@ static bool first_flush(struct work *work, struct batch batch, bool waiting, str
 	for (size_t row = 0; guard_count && db_next(results[1]); row++) {
 		nid_t id = db_get_nid(results[1], 0), *at = bsearch(&id, ids, guard_count, sizeof(*ids), compare_nids);
 
-		guards[at - ids] = (struct guard_state){ id, db_get_int(results[1], 1), true, row };
+		guards[at - ids] = (struct guard_state){ .id = id, .token = db_get_int(results[1], 1), .locked = true, .row = row };
 	}
 	if (txn_count)
 		take_found_transactions(batch, results[guard_count ? 2 : 1]);
@@ -231,14 +232,16 @@ static enum fate judge(struct work *work, struct batch batch, size_t index, stru
 		rows_seek(guard_rows, guard->row);
 		write_set_clear(set);
 		work->journal->stats.rebuilds++;
-		if (!set->rebuild || !set->rebuild(set->rebuild_context, set, guard_rows, &set->err)) {
+		if (!set->rebuild || !set->rebuild(set->rebuild_context, set, guard_rows, guard->previous, &set->err)) {
 			if (!set->err.status)
 				err_internal(&set->err, "write set without a rebuild lost its guard %" PRId64, set->guard.id);
 			return FAIL_IT;
 		}
 	}
-	if (guard)
+	if (guard) {
 		guard->token = set->guard.next;
+		guard->previous = set->rebuild_context;
+	}
 	return WRITE_IT;
 }
 

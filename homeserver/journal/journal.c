@@ -269,7 +269,7 @@ void *follower_run(void *context)
 		follower_begin(journal, &ticket);
 		ok = follower_round(journal, &db, &err);
 		follower_end(journal, ticket, ok);
-		if (ok && (got || clock_mono_ms() >= renew_at)) {
+		if (ok && ((got && journal_is_sole(journal)) || clock_mono_ms() >= renew_at)) {
 			ok = renew(journal, db, &err);
 			renew_at = clock_mono_ms() + 1000;
 		}

@@ -57,10 +57,11 @@ struct journal;
 struct write_set;
 
 /*
- * A set lives in the arena of the one who waits for it. `build` fills it: it is called once by the domain itself, and again by the committer when
- * the guard has moved (another process wrote, or a set before it failed) with `guard_row` the guard's locked row, standing on it. It must leave the set complete
- * or return false, which fails this set alone.
+ * A set lives in the arena of the one who waits for it. When its guard has moved (another process wrote, or a set before it failed), the committer clears it and calls
+ * `rebuild`, in its own thread, while the one who made it waits: with `guard_row` standing on the guard's locked row, and `previous` the context of the set with the same
+ * guard that is written before it in this batch (NULL: none; then the row is what counts). It fills the set anew, or returns false, which fails this set alone.
  */
+typedef bool (*write_rebuild)(void *context, struct write_set *set, const struct db_rows *guard_row, void *previous, struct err *err);
 struct write_guard {
 	nid_t id;         /* of the guarded row; 0: no guard */
 	int64_t expected; /* the token that the row must hold; tokens are unique, never used again */
@@ -71,7 +72,7 @@ struct arena *write_set_arena(struct write_set *set);
 void write_set_add(struct write_set *set, const struct write_table *table, struct db_params row); /* copies nothing but the row's params */
 void write_set_entry(struct write_set *set, const struct journal_entry *entry);
 void write_set_guard(struct write_set *set, struct write_guard guard);
-void write_set_rebuild(struct write_set *set, bool (*rebuild)(void *context, struct write_set *set, const struct db_rows *guard_row, struct err *err), void *context);
+void write_set_rebuild(struct write_set *set, write_rebuild rebuild, void *context);
 /* A client's transaction: looked up in the first flush; when it is there already the set is dropped and `write_set_found` gives what stands. */
 void write_set_transaction(struct write_set *set, nid_t device, nid_t scope, nid_t kind, struct str txn_id);
 bool write_set_found(const struct write_set *set, struct str *ret_event_id);

@@ -23,7 +23,7 @@ struct write_set {
 	struct entry_node *entries, **entries_end;
 	size_t entry_count;
 	struct write_guard guard;
-	bool (*rebuild)(void *context, struct write_set *set, const struct db_rows *guard_row, struct err *err);
+	write_rebuild rebuild;
 	void *rebuild_context;
 	struct {
 		nid_t device, scope, kind;

@@ -58,7 +58,7 @@ void write_set_guard(struct write_set *set, struct write_guard guard)
 	set->guard = guard;
 }
 
-void write_set_rebuild(struct write_set *set, bool (*rebuild)(void *, struct write_set *, const struct db_rows *, struct err *), void *context)
+void write_set_rebuild(struct write_set *set, write_rebuild rebuild, void *context)
 {
 	set->rebuild = rebuild;
 	set->rebuild_context = context;

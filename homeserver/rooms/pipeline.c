@@ -1,0 +1,469 @@
+/*
+ * The way of an event into a room. A draft becomes, on the room's head: prev events, auth events, the signed PDU, the verdict of the auth rules, the
+ * state after it, and the rows of a write set. The same function builds it again when the journal finds that the head has moved.
+ */
+#include "interned/interned.h"
+#include "journal/journal.h"
+#include "matrix/canonical.h"
+#include "rooms/memberships.h"
+#include "rooms/room_internal.h"
+#include "rooms/view_internal.h"
+#include "state/state_store.h"
+
+#define MAX_DEPTH ((INT64_C(1) << 53) - 1)
+
+static const struct write_table STATE_ROW_TABLE = {
+	.statement = { "state_row_insert_set",
+	               "INSERT INTO state_rows (room_nid, row_id, data) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[])" },
+	.order = 15,
+	.column_count = 3,
+	.columns = { DB_INT, DB_INT, DB_BYTES },
+};
+
+/* One request to write to a room; lives in the arena of the worker that waits. */
+struct room_write {
+	struct server *server;
+	struct room_info room;
+	struct room *memory; /* NULL: a room that is being made */
+	const struct sender *sender;
+	const struct domain *domain;
+	const struct event_draft *drafts;
+	size_t count;
+	struct arena *arena;
+	const struct room_creation *creation;
+	struct room_head after;           /* what it leaves; the next write builds on it */
+	struct str *event_ids;
+	struct state_build *builds;       /* pinned until the commit's outcome is known */
+	size_t build_count;
+};
+
+/* What one event takes to be built. */
+struct step {
+	struct room_write *write;
+	struct write_set *set;
+	struct room_head *head;
+	const struct event_draft *draft;
+	struct state_view *view;
+	struct auth_key *auth_keys;
+	size_t auth_count;
+	struct event event;
+	struct pdu pdu;
+	nid_t auth_nids[EVENT_MAX_AUTH + 1];
+	nid_t target; /* the member, or the event that is redacted */
+	enum membership membership;
+};
+
+static enum membership membership_of(struct str content)
+{
+	static const struct {
+		struct str name;
+		enum membership membership;
+	} names[] = {
+		{ STR_INIT("join"), MEMBERSHIP_JOIN },   { STR_INIT("leave"), MEMBERSHIP_LEAVE }, { STR_INIT("invite"), MEMBERSHIP_INVITE },
+		{ STR_INIT("ban"), MEMBERSHIP_BAN },     { STR_INIT("knock"), MEMBERSHIP_KNOCK },
+	};
+	struct str value;
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (slice_get(content, STR("membership"), &value) && slice_string_eq(value, names[i].name))
+			return names[i].membership;
+	}
+	return MEMBERSHIP_NONE;
+}
+
+/* Everything of the state that building the event asks for, in one descent of the trie. */
+static bool load_state(struct step *step, struct err *err)
+{
+	const struct event_draft *draft = step->draft;
+	struct arena *arena = step->write->arena;
+	struct auth_key *keys;
+	size_t count;
+
+	step->view = state_view_new(step->write->server, &step->write->room, step->head->state_root, arena);
+	step->auth_count = auth_keys_for(step->write->room.version, draft->type, draft->is_state, draft->state_key, step->write->sender->user_id,
+	                                 draft->content, arena, &step->auth_keys);
+	keys = ARENA_ARRAY(arena, step->auth_count + 3, struct auth_key);
+	memcpy(keys, step->auth_keys, step->auth_count * sizeof(*keys));
+	count = step->auth_count;
+	keys[count++] = (struct auth_key){ STR("m.room.create"), STR("") };
+	keys[count++] = (struct auth_key){ STR("m.room.history_visibility"), STR("") };
+	if (draft->is_state)
+		keys[count++] = (struct auth_key){ draft->type, draft->state_key };
+	return state_view_load(step->view, keys, count, err);
+}
+
+static bool visibility_before(struct step *step, enum visibility *ret_visibility, struct err *err)
+{
+	const struct event *event;
+	struct str value = STR(""), content;
+
+	if (!state_view_event(step->view, STR("m.room.history_visibility"), STR(""), &event, err))
+		return false;
+	*ret_visibility = VISIBILITY_SHARED;
+	if (event->nid && slice_get(event->json, STR("content"), &content) &&
+	    slice_get_string(content, STR("history_visibility"), step->write->arena, &value))
+		*ret_visibility = visibility_parse(value);
+	return true;
+}
+
+static bool choose_auth_events(struct step *step, struct str *ids, size_t *ret_count, int64_t *ret_auth_gen, struct err *err)
+{
+	const struct event *event;
+	size_t count = 0;
+
+	*ret_auth_gen = 0;
+	for (size_t i = 0; i < step->auth_count && count < EVENT_MAX_AUTH; i++) {
+		if (!state_view_event(step->view, step->auth_keys[i].type, step->auth_keys[i].state_key, &event, err))
+			return false;
+		if (!event->nid)
+			continue;
+		step->auth_nids[count] = event->nid;
+		ids[count++] = event->event_id;
+		*ret_auth_gen = MAX(*ret_auth_gen, event->auth_gen + 1);
+	}
+	*ret_count = count;
+	return true;
+}
+
+static bool build_pdu(struct step *step, struct err *err)
+{
+	struct room_write *write = step->write;
+	struct arena *arena = write->arena;
+	struct event *prevs = ARENA_ARRAY(arena, step->head->extremity_count, struct event);
+	struct str prev_ids[ROOM_MAX_EXTREMITIES], auth_ids[EVENT_MAX_AUTH];
+	struct event_fields fields = {
+		.room_id = write->room.room_id,
+		.type = step->draft->type,
+		.sender = write->sender->user_id,
+		.is_state = step->draft->is_state,
+		.state_key = step->draft->state_key,
+		.content = step->draft->content,
+		.redacts = step->draft->redacts,
+		.depth = MIN(step->head->depth + 1, MAX_DEPTH),
+		.origin_server_ts = step->draft->origin_server_ts ? step->draft->origin_server_ts : clock_wall_ms(),
+		.prev_events = prev_ids,
+		.auth_events = auth_ids,
+		.prev_count = step->head->extremity_count,
+	};
+
+	if (!events_load(write->server->events, step->head->extremities, step->head->extremity_count, arena, prevs, err))
+		return false;
+	for (size_t i = 0; i < step->head->extremity_count; i++)
+		prev_ids[i] = prevs[i].event_id;
+	if (!choose_auth_events(step, auth_ids, &fields.auth_count, &step->event.auth_gen, err))
+		return false;
+	if (!event_build(write->room.version, &fields, write->domain->name, write->domain->key, random_string(arena, 18), arena, &step->pdu, err))
+		return false;
+	if (!write->room.room_id.len)
+		write->room.room_id = step->pdu.room_id; /* version 12: the room is named by its create event */
+	return true;
+}
+
+static bool authorise(struct step *step, struct err *err)
+{
+	bool allowed = auth_check(&step->pdu, state_view_auth(step->view), step->write->arena, err);
+	struct err failed;
+
+	if (state_view_failed(step->view, &failed)) {
+		*err = failed;
+		return false;
+	}
+	return allowed;
+}
+
+/*
+ * A redaction takes effect when its sender may redact others' events, or is of the same server as the redacted one's (rooms/v3.md "Handling redactions"). For a
+ * local sender both are known before it is sent: only one's own events without the power (client-server-api "Redactions").
+ */
+static bool check_redaction(struct step *step, struct err *err)
+{
+	struct room_write *write = step->write;
+	const struct power_levels *levels;
+	struct event target;
+
+	if (!str_eq(step->draft->type, STR("m.room.redaction")) || step->draft->is_state || !step->draft->redacts.len)
+		return true;
+	if (!event_find(write->server->events, step->draft->redacts, write->arena, &target, err))
+		return false;
+	if (!target.nid || target.room != write->room.nid)
+		return err_set(err, M_NOT_FOUND, "There is no such event in this room");
+	levels = power_levels_read(write->room.version, state_view_auth(step->view), write->arena);
+	if (target.sender != write->sender->nid && power_level_of(levels, write->sender->user_id) < power_level_action(levels, STR("redact")))
+		return err_set(err, M_FORBIDDEN, "You may not redact this event");
+	step->target = target.nid;
+	write_set_add(step->set, &EVENT_REDACTED_TABLE, DB_PARAMS(db_int(target.nid), db_int(step->event.nid)));
+	return true;
+}
+
+static bool apply_state(struct step *step, struct err *err)
+{
+	struct room_write *write = step->write;
+	struct state_source source = state_store_source(write->server->states);
+	struct state_entry change = { .key = step->event.key, .event = step->event.nid, .membership = step->membership };
+	struct state_build *build = &write->builds[write->build_count];
+
+	step->event.root_before = step->event.root_after = step->head->state_root;
+	if (!step->draft->is_state)
+		return true;
+	if (!state_apply(&source, write->room.nid, step->head->state_root, &change, 1, STATE_AS_BEFORE, write->arena, build, err))
+		return false;
+	state_store_pin(write->server->states, build);
+	write->build_count++;
+	for (size_t i = 0; i < build->row_count; i++)
+		write_set_add(step->set, &STATE_ROW_TABLE,
+		              DB_PARAMS(db_int(write->room.nid), db_int(build->rows[i].row_id), db_bytes(build->rows[i].data)));
+	write_set_add(step->set, &CURRENT_STATE_TABLE, DB_PARAMS(db_int(write->room.nid), db_int(step->event.key), db_int(step->event.nid)));
+	step->event.root_after = build->root;
+	return true;
+}
+
+static bool add_membership(struct step *step, struct err *err)
+{
+	struct room_write *write = step->write;
+
+	if (!step->draft->is_state || !str_eq(step->draft->type, STR("m.room.member")))
+		return true;
+	step->membership = membership_of(step->pdu.content);
+	if (!intern_user(write->server->interned, step->draft->state_key, &step->target, err))
+		return false;
+	write_set_add(step->set, &MEMBERSHIP_TABLE,
+	              DB_PARAMS(db_int(step->target), db_int(write->room.nid), db_int(step->membership), db_int(step->event.nid),
+	                        db_int(step->event.order.seq), db_int(write->sender->nid)));
+	return true;
+}
+
+static void add_entry(struct step *step)
+{
+	const struct event *event = &step->event;
+
+	write_set_entry(step->set, &(struct journal_entry){
+					   .kind = JOURNAL_EVENT,
+					   .room = event->room,
+					   .user = event->sender,
+					   .event = event->nid,
+					   .device = event->txn_device,
+					   .key = event->key,
+					   .target = step->target,
+					   .seq = event->order.seq,
+					   .root_before = event->root_before,
+					   .root_after = event->root_after,
+					   .membership = step->membership,
+					   .data = event->txn_id,
+				   });
+}
+
+static void advance(struct step *step)
+{
+	struct room_head *head = step->head;
+
+	head->room_seq = step->event.order.seq;
+	head->depth = step->event.depth;
+	head->state_root = step->event.root_after;
+	head->last_activity = step->event.origin_server_ts;
+	head->extremities[0] = step->event.nid;
+	head->extremity_count = 1;
+}
+
+static bool number_event(struct step *step, struct err *err)
+{
+	struct room_write *write = step->write;
+	struct event *event = &step->event;
+
+	event->room = write->room.nid;
+	event->sender = write->sender->nid;
+	event->order.seq = step->head->room_seq + 1;
+	event->txn_device = step->draft->txn_id.len ? write->sender->device : 0;
+	event->txn_id = event->txn_device ? step->draft->txn_id : STR("");
+	if (!journal_next_ids(write->server->journal, 1, &event->nid, err) || !intern_type(write->server->interned, step->draft->type, &event->type, err))
+		return false;
+	return !step->draft->is_state || intern_key(write->server->interned, step->draft->type, step->draft->state_key, &event->key, err);
+}
+
+/* The state says already what the draft would: *ret_event_id is that event's. */
+static bool is_same_state(struct step *step, struct str *ret_event_id, struct err *err)
+{
+	struct arena *arena = step->write->arena;
+	const struct event *before;
+	struct str content, wanted;
+
+	if (!step->draft->is_state || !step->draft->skip_if_same)
+		return false;
+	if (!state_view_event(step->view, step->draft->type, step->draft->state_key, &before, err) || !before->nid ||
+	    before->sender != step->write->sender->nid || !slice_get(before->json, STR("content"), &content) ||
+	    !canonical_json(step->draft->content, arena, &wanted, err))
+		return false;
+	if (!str_eq(content, wanted))
+		return false;
+	*ret_event_id = before->event_id;
+	return true;
+}
+
+static bool build_event(struct room_write *write, struct write_set *set, struct room_head *head, const struct event_draft *draft, struct str *ret_event_id,
+                        struct err *err)
+{
+	struct step step = { .write = write, .set = set, .head = head, .draft = draft };
+	nid_t prevs[ROOM_MAX_EXTREMITIES];
+	size_t prev_count = head->extremity_count;
+
+	memcpy(prevs, head->extremities, sizeof(prevs));
+	if (!load_state(&step, err))
+		return false;
+	if (is_same_state(&step, ret_event_id, err))
+		return true;
+	if (!number_event(&step, err) || !build_pdu(&step, err) || !authorise(&step, err) || !check_redaction(&step, err) ||
+	    !add_membership(&step, err) || !apply_state(&step, err) || !visibility_before(&step, &step.event.visibility, err))
+		return false;
+	step.event.event_id = step.pdu.event_id;
+	step.event.json = step.pdu.json;
+	step.event.depth = step.pdu.depth;
+	step.event.origin_server_ts = step.pdu.origin_server_ts;
+	event_add_rows(set, &step.event, prevs, prev_count, step.auth_nids, step.pdu.auth_count);
+	events_remember(write->server->events, &step.event);
+	add_entry(&step);
+	advance(&step);
+	*ret_event_id = step.event.event_id;
+	return true;
+}
+
+static void unpin(struct room_write *write, bool stored)
+{
+	for (size_t i = 0; i < write->build_count; i++)
+		state_store_unpin(write->server->states, &write->builds[i], stored);
+	write->build_count = 0;
+}
+
+/* Fills the set with all drafts on `head`, and leaves the head after them in write->after. */
+static bool build_on(struct room_write *write, struct write_set *set, const struct room_head *head, struct err *err)
+{
+	struct write_guard guard = { .id = write->room.nid, .expected = head->token };
+
+	unpin(write, false);
+	write->after = *head;
+	if (!journal_next_ids(write->server->journal, 1, &write->after.token, err))
+		return false;
+	for (size_t i = 0; i < write->count; i++) {
+		if (!build_event(write, set, &write->after, &write->drafts[i], &write->event_ids[i], err))
+			return false;
+	}
+	room_add_head_row(set, write->room.nid, &write->after);
+	guard.next = write->after.token;
+	if (head->token)
+		write_set_guard(set, guard);
+	return true;
+}
+
+/* The committer's: under the head's lock, on what was locked, or on the write that stands before this one in the batch. */
+static bool rebuild(void *context, struct write_set *set, const struct db_rows *guard_row, void *previous, struct err *err)
+{
+	struct room_write *write = context;
+	struct room_head head = previous ? ((struct room_write *)previous)->after : room_head_of(guard_row, write->arena);
+	bool ok;
+
+	mutex_lock(&write->memory->turn);
+	ok = build_on(write, set, &head, err);
+	/* Who comes next builds on this; what was built on the old head meanwhile is built again in its turn. */
+	write->memory->head = ok ? write->after : head;
+	write->memory->seq = write->memory->head.room_seq;
+	write->memory->stale = false;
+	mutex_unlock(&write->memory->turn);
+	return ok;
+}
+
+static void init_write(struct room_write *write)
+{
+	write->event_ids = ARENA_ARRAY(write->arena, write->count, struct str);
+	write->builds = ARENA_ARRAY(write->arena, write->count, struct state_build);
+}
+
+static bool add_transaction(struct room_write *write, struct write_set *set, struct err *err)
+{
+	nid_t type;
+
+	if (!write->drafts[0].txn_id.len || !write->sender->device)
+		return true;
+	assert(write->count == 1);
+	if (!intern_type(write->server->interned, write->drafts[0].type, &type, err))
+		return false;
+	write_set_transaction(set, write->sender->device, write->room.nid, type, write->drafts[0].txn_id);
+	return true;
+}
+
+/* Builds on the head in memory and hands over, within the room's turn. */
+static bool take_turn(struct room_write *write, struct write_set *set, struct err *err)
+{
+	struct rooms *rooms = write->server->rooms;
+
+	if (!room_acquire(rooms, write->room.nid, &write->memory, err))
+		return false;
+	if (!build_on(write, set, &write->memory->head, err)) {
+		room_release(write->memory);
+		room_put(rooms, write->memory);
+		return false;
+	}
+	write->memory->head = write->after;
+	write->memory->seq = write->after.room_seq;
+	write->memory->in_flight++;
+	journal_submit(write->server->journal, set);
+	room_release(write->memory);
+	return true;
+}
+
+bool room_send(struct server *server, const struct room_info *room, const struct sender *sender, const struct event_draft *drafts, size_t count,
+               struct arena *arena, struct str *ret_event_ids, struct err *err)
+{
+	struct room_write write = { .server = server, .room = *room, .sender = sender, .drafts = drafts, .count = count, .arena = arena };
+	struct write_set *set = write_set_new(arena);
+	bool ok;
+
+	write.domain = server_domain_of_user(server, sender->user_id);
+	init_write(&write);
+	write_set_rebuild(set, rebuild, &write);
+	if (!add_transaction(&write, set, err))
+		return false;
+	if (!take_turn(&write, set, err)) {
+		unpin(&write, false);
+		return false;
+	}
+	ok = journal_wait(server->journal, set, err);
+	unpin(&write, ok);
+	write.memory->in_flight--;
+	room_put(server->rooms, write.memory);
+	if (!ok)
+		return false;
+	write_set_found(set, &write.event_ids[0]); /* the client sent this before: the event that it got then */
+	memcpy(ret_event_ids, write.event_ids, count * sizeof(*ret_event_ids));
+	return true;
+}
+
+bool room_create(struct server *server, const struct sender *sender, const struct room_creation *creation, struct arena *arena,
+                 struct room_info *ret_room, struct err *err)
+{
+	struct room_write write = {
+		.server = server,
+		.room = { .room_id = creation->room_id, .version = creation->version },
+		.sender = sender,
+		.drafts = creation->drafts,
+		.count = creation->count,
+		.arena = arena,
+		.creation = creation,
+	};
+	struct write_set *set = write_set_new(arena);
+	bool ok;
+
+	write.domain = server_domain_of_user(server, sender->user_id);
+	init_write(&write);
+	ok = journal_next_ids(server->journal, 1, &write.room.nid, err) && build_on(&write, set, &(struct room_head){ 0 }, err);
+	if (ok) {
+		write_set_add(set, &ROOM_TABLE,
+		              DB_PARAMS(db_int(write.room.nid), db_text(write.room.room_id), db_text(write.room.version->name), db_int(sender->nid),
+		                        db_int(clock_wall_ms())));
+		ok = !creation->add_rows || creation->add_rows(creation->context, set, write.room.nid, err);
+	}
+	ok = ok && journal_commit(server->journal, set, err);
+	unpin(&write, ok);
+	if (!ok)
+		return false;
+	room_remember_info(server->rooms, &write.room);
+	*ret_room = write.room;
+	return true;
+}
