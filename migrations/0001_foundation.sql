@@ -124,7 +124,7 @@ CREATE INDEX journal_by_room ON journal (room_nid, pos) WHERE room_nid IS NOT NU
 CREATE INDEX journal_by_user ON journal (user_nid, pos) WHERE room_nid IS NULL;
 
 CREATE TABLE journal_head (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
     pos bigint NOT NULL
 ) WITH (fillfactor = 10);
 INSERT INTO journal_head (pos) VALUES (0);
