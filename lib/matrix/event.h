@@ -39,8 +39,7 @@ struct pdu {
  */
 bool pdu_read(const struct room_version *version, struct str json, struct arena *arena, struct pdu *ret_pdu,
 	      struct err *err);
-/* Reads what pdu_read made before (bytes of our own database): no checks but asserts, no copies, event_id and room_id
- * given. Fast. */
+/* Reads what pdu_read made before (bytes of our own database): no checks but asserts, no copies, IDs given. Fast. */
 void pdu_view(const struct room_version *version, struct str json, struct str event_id, struct str room_id,
 	      struct arena *arena, struct pdu *ret_pdu);
 
@@ -55,8 +54,8 @@ struct event_fields {
 	int64_t depth, origin_server_ts;
 	const struct str *prev_events, *auth_events;
 	size_t prev_count, auth_count;
-	const struct str *prev_hashes,
-		*auth_hashes; /* versions 1 and 2 alone: event_reference_hash of each; NULL leaves them out */
+	/* Versions 1 and 2 alone: event_reference_hash of each; NULL leaves them out. */
+	const struct str *prev_hashes, *auth_hashes;
 };
 
 /*
@@ -80,8 +79,7 @@ struct str event_redact_content(const struct room_version *version, struct str t
 				struct arena *arena);
 /* The reference hash in unpadded standard Base64. */
 struct str event_reference_hash(const struct room_version *version, struct str json, struct arena *arena);
-/* The event ID that the reference hash makes: `$` and unpadded Base64, URL-safe from version 4 on. Versions 1 and 2
- * have none such. */
+/* The event ID that it makes: `$` and unpadded Base64, URL-safe from version 4 on. Not for versions 1 and 2. */
 struct str event_reference_id(const struct room_version *version, struct str json, struct arena *arena);
 /* A signature of `server_name` under `key_id` on the redacted form verifies. */
 bool pdu_signature_verifies(const struct pdu *pdu, struct str server_name, struct str key_id,

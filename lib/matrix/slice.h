@@ -13,8 +13,7 @@
 
 #define SLICE_MAX_DEPTH 64 /* arrays and objects within each other */
 
-/* Checks `text`: one JSON value, UTF-8, within SLICE_MAX_DEPTH, no key twice in an object, no lone surrogates.
- * M_NOT_JSON. */
+/* Checks `text`: one JSON value in UTF-8, within SLICE_MAX_DEPTH, no key twice, no lone surrogates. M_NOT_JSON. */
 bool slice_parse(struct str text, struct str *ret_value, struct err *err);
 
 enum slice_type { SLICE_NULL, SLICE_BOOL, SLICE_NUMBER, SLICE_STRING, SLICE_ARRAY, SLICE_OBJECT };
@@ -57,6 +56,5 @@ bool slice_item(struct slice_iter *iter, struct str *ret_value);
  */
 bool slice_token(struct str *rest, struct str *ret_token);
 
-/* Writes `text` as a JSON string, with its quotes; canonical (appendices, "Canonical JSON"): only what must be is
- * escaped. */
+/* Writes `text` as a JSON string, with its quotes, as canonical JSON has it: only what must be is escaped. */
 void slice_write_string(struct buf *buf, struct str text);
