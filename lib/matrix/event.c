@@ -1,8 +1,7 @@
-#include "matrix/event.h"
+#include "matrix/event_internal.h"
 
 #include <sodium.h>
 
-#include "base/utf8.h"
 #include "matrix/base64.h"
 #include "matrix/canonical.h"
 #include "matrix/identifiers.h"
@@ -11,28 +10,7 @@
 #define HASH_ID_LENGTH 44 /* a sigil and 32 bytes in Base64 */
 #define MAX_LENGTH     255
 
-/* The members of a PDU that mean something to us, in canonical order. */
-enum field {
-	AUTH_EVENTS,
-	CONTENT,
-	DEPTH,
-	EVENT_ID,
-	HASHES,
-	ORIGIN_SERVER_TS,
-	PREV_EVENTS,
-	REDACTS,
-	ROOM_ID,
-	SENDER,
-	SIGNATURES,
-	STATE_KEY,
-	TYPE,
-	FIELD_COUNT
-};
-
-static const struct {
-	struct str name;
-	enum slice_type type;
-} fields_known[FIELD_COUNT] = {
+const struct event_field event_fields_known[FIELD_COUNT] = {
 	[AUTH_EVENTS] = { STR_INIT("auth_events"), SLICE_ARRAY },
 	[CONTENT] = { STR_INIT("content"), SLICE_OBJECT },
 	[DEPTH] = { STR_INIT("depth"), SLICE_NUMBER },
@@ -62,7 +40,7 @@ static struct field_values read_fields(struct str json)
 
 	while (slice_member(&iter, &key, &value)) {
 		for (size_t i = next; i < FIELD_COUNT; i++) {
-			if (slice_string_eq(key, fields_known[i].name)) {
+			if (slice_string_eq(key, event_fields_known[i].name)) {
 				values.of[i] = value;
 				next = i + 1;
 				break;
@@ -70,11 +48,6 @@ static struct field_values read_fields(struct str json)
 		}
 	}
 	return values;
-}
-
-static bool has_pairs(const struct room_version *version)
-{
-	return version->event_id_format == EVENT_ID_GIVEN;
 }
 
 /* An integer of the room version: 64 bits where JSON is not canonical, else what canonical_json_strict left. */
@@ -85,9 +58,9 @@ static bool whole_number(struct str value, int64_t *ret_number)
 
 /* Checking the format, first what can be seen in slices. */
 
-static bool malformed(struct err *err, enum field field, const char *how)
+bool event_malformed(struct err *err, enum field field, const char *how)
 {
-	return err_set(err, M_BAD_JSON, "The event's %.*s %s", STR_ARG(fields_known[field].name), how);
+	return err_set(err, M_BAD_JSON, "The event's %.*s %s", STR_ARG(event_fields_known[field].name), how);
 }
 
 /* [id, {"sha256": hash}] */
@@ -112,11 +85,11 @@ static bool check_event_list(const struct room_version *version, struct str list
 
 	while (slice_item(&iter, &item)) {
 		if (++count > max)
-			return malformed(err, field, "are too many");
+			return event_malformed(err, field, "are too many");
 		if (has_pairs(version) && !pair_id(item, &item))
-			return malformed(err, field, "are not pairs of an event ID and hashes");
+			return event_malformed(err, field, "are not pairs of an event ID and hashes");
 		if (slice_type(item) != SLICE_STRING)
-			return malformed(err, field, "are not event IDs");
+			return event_malformed(err, field, "are not event IDs");
 	}
 	return true;
 }
@@ -129,10 +102,10 @@ static bool check_signatures(struct str signatures, struct err *err)
 
 	while (slice_member(&servers, &name, &value)) {
 		if (slice_type(value) != SLICE_OBJECT)
-			return malformed(err, SIGNATURES, "are malformed");
+			return event_malformed(err, SIGNATURES, "are malformed");
 		for (keys = slice_iter(value); slice_member(&keys, &name, &value);) {
 			if (slice_type(value) != SLICE_STRING)
-				return malformed(err, SIGNATURES, "are malformed");
+				return event_malformed(err, SIGNATURES, "are malformed");
 		}
 	}
 	return true;
@@ -144,17 +117,17 @@ static bool check_types(const struct room_version *version, const struct field_v
 	bool create = values->of[TYPE].ptr && slice_string_eq(values->of[TYPE], STR("m.room.create"));
 	bool implied_room = version->room_id_is_create_hash && create;
 
-	for (size_t i = 0; i < FIELD_COUNT; i++) {
+	for (enum field i = 0; i < FIELD_COUNT; i++) {
 		bool forbidden = (i == EVENT_ID && !has_pairs(version)) || (i == ROOM_ID && implied_room);
 		bool optional = i == STATE_KEY || i == REDACTS || forbidden;
 		struct str value = values->of[i];
 
 		if (!value.ptr && !optional)
-			return malformed(err, i, "is missing");
+			return event_malformed(err, i, "is missing");
 		if (value.ptr && forbidden)
-			return malformed(err, i, "has no place in this room version");
-		if (value.ptr && slice_type(value) != fields_known[i].type && i != REDACTS)
-			return malformed(err, i, "has the wrong type");
+			return event_malformed(err, i, "has no place in this room version");
+		if (value.ptr && slice_type(value) != event_fields_known[i].type && i != REDACTS)
+			return event_malformed(err, i, "has the wrong type");
 	}
 	return true;
 }
@@ -165,11 +138,11 @@ static bool check_shapes(const struct room_version *version, const struct field_
 	int64_t number;
 
 	if (!whole_number(values->of[DEPTH], &number) || number < 0)
-		return malformed(err, DEPTH, "is out of range");
+		return event_malformed(err, DEPTH, "is out of range");
 	if (!whole_number(values->of[ORIGIN_SERVER_TS], &number))
-		return malformed(err, ORIGIN_SERVER_TS, "is out of range");
+		return event_malformed(err, ORIGIN_SERVER_TS, "is out of range");
 	if (!slice_get(values->of[HASHES], STR("sha256"), &hash) || slice_type(hash) != SLICE_STRING)
-		return malformed(err, HASHES, "have no SHA-256");
+		return event_malformed(err, HASHES, "have no SHA-256");
 	return check_signatures(values->of[SIGNATURES], err) &&
 	       check_event_list(version, values->of[PREV_EVENTS], PREV_EVENTS, EVENT_MAX_PREV, err) &&
 	       check_event_list(version, values->of[AUTH_EVENTS], AUTH_EVENTS, EVENT_MAX_AUTH, err);
@@ -180,7 +153,7 @@ static bool check_shapes(const struct room_version *version, const struct field_
 static bool check_length(struct str text, enum field field, struct err *err)
 {
 	return text.len <= MAX_LENGTH || err_set(err, M_TOO_LARGE, "The event's %.*s is longer than %d bytes",
-						 STR_ARG(fields_known[field].name), MAX_LENGTH);
+						 STR_ARG(event_fields_known[field].name), MAX_LENGTH);
 }
 
 /* A version 12 room ID: the create event's ID with another sigil. */
@@ -201,7 +174,7 @@ static bool check_room_id(const struct room_version *version, struct str room_id
 	bool ok = version->room_id_is_create_hash ? is_hash_id(room_id, '!')
 						  : room_id_parse(room_id, &id) && id.domain.len;
 
-	return ok || malformed(err, ROOM_ID, "is not a room ID of this room version");
+	return ok || event_malformed(err, ROOM_ID, "is not a room ID of this room version");
 }
 
 static bool check_strings(const struct pdu *pdu, struct err *err)
@@ -213,16 +186,16 @@ static bool check_strings(const struct pdu *pdu, struct err *err)
 	    !check_length(pdu->event_id, EVENT_ID, err))
 		return false;
 	if (!user_id_valid(pdu->sender))
-		return malformed(err, SENDER, "is not a user ID");
+		return event_malformed(err, SENDER, "is not a user ID");
 	if (has_pairs(pdu->version) && !event_id_parse(pdu->event_id, &id))
-		return malformed(err, EVENT_ID, "is not an event ID of this room version");
+		return event_malformed(err, EVENT_ID, "is not an event ID of this room version");
 	for (size_t i = 0; i < pdu->prev_count; i++) {
 		if (!event_id_valid(pdu->prev_events[i]))
-			return malformed(err, PREV_EVENTS, "are not event IDs");
+			return event_malformed(err, PREV_EVENTS, "are not event IDs");
 	}
 	for (size_t i = 0; i < pdu->auth_count; i++) {
 		if (!event_id_valid(pdu->auth_events[i]))
-			return malformed(err, AUTH_EVENTS, "are not event IDs");
+			return event_malformed(err, AUTH_EVENTS, "are not event IDs");
 	}
 	return check_room_id(pdu->version, pdu->room_id, err);
 }
@@ -297,7 +270,7 @@ void pdu_view(const struct room_version *version, struct str json, struct str ev
 
 /* Hashes and IDs. */
 
-static struct str hash_base64(struct str bytes, bool urlsafe, struct arena *arena)
+struct str event_hash(struct str bytes, bool urlsafe, struct arena *arena)
 {
 	uint8_t hash[crypto_hash_sha256_BYTES];
 
@@ -305,10 +278,10 @@ static struct str hash_base64(struct str bytes, bool urlsafe, struct arena *aren
 	return urlsafe ? base64url_encode(arena, hash, sizeof(hash)) : base64_encode(arena, hash, sizeof(hash));
 }
 
-/* The ID of an event in its bare form: what signatures cover, which is also what the reference hash is made of. */
+/* The ID of an event in its bare form. */
 static struct str bare_event_id(const struct room_version *version, struct str bare, struct arena *arena)
 {
-	return str_concat(arena, STR("$"), hash_base64(bare, version->event_id_format == EVENT_ID_URLSAFE, arena));
+	return str_concat(arena, STR("$"), event_hash(bare, version->event_id_format == EVENT_ID_URLSAFE, arena));
 }
 
 static struct str room_of_create(struct str event_id, struct arena *arena)
@@ -329,9 +302,8 @@ static void identify(struct pdu *pdu, const struct field_values *values, struct 
 		pdu->room_id = room_of_create(pdu->event_id, arena);
 }
 
-/* From the canonical and the bare form to a PDU, if the format is right. */
-static bool finish(const struct room_version *version, struct str json, struct str bare, struct arena *arena,
-		   struct pdu *ret_pdu, struct err *err)
+bool event_finish(const struct room_version *version, struct str json, struct str bare, struct arena *arena,
+		  struct pdu *ret_pdu, struct err *err)
 {
 	struct field_values values = read_fields(json);
 	struct pdu pdu;
@@ -363,7 +335,7 @@ bool pdu_read(const struct room_version *version, struct str json, struct arena 
 		return false;
 	if (canonical.len > EVENT_MAX_SIZE)
 		return err_set(err, M_TOO_LARGE, "The event is too large");
-	return finish(version, canonical, redact_canonical(version, canonical, true, arena), arena, ret_pdu, err);
+	return event_finish(version, canonical, redact_canonical(version, canonical, true, arena), arena, ret_pdu, err);
 }
 
 bool pdu_hash_matches(const struct pdu *pdu, struct arena *arena)
@@ -413,188 +385,11 @@ struct str event_redact_content(const struct room_version *version, struct str t
 
 struct str event_reference_hash(const struct room_version *version, struct str json, struct arena *arena)
 {
-	return hash_base64(redact_canonical(version, any_canonical(json, arena), true, arena), false, arena);
+	return event_hash(redact_canonical(version, any_canonical(json, arena), true, arena), false, arena);
 }
 
 struct str event_reference_id(const struct room_version *version, struct str json, struct arena *arena)
 {
 	assert(!has_pairs(version));
 	return bare_event_id(version, redact_canonical(version, any_canonical(json, arena), true, arena), arena);
-}
-
-/* Building. */
-
-/* An event that is being built: what an author gave, and what is added in steps. Empty: not yet there, or not to be
- * there. */
-struct draft {
-	const struct room_version *version;
-	const struct event_fields *fields;
-	struct str event_id, content, redacts, hash;
-	struct str server_name, key_id, signature;
-};
-
-/* The name of a field as a key; the value is to follow. */
-static void put_key(struct buf *out, enum field field)
-{
-	buf_char(out, out->len ? ',' : '{');
-	buf_char(out, '"');
-	buf_append(out, fields_known[field].name);
-	BUF_LIT(out, "\":");
-}
-
-static void put_string(struct buf *out, enum field field, struct str text)
-{
-	put_key(out, field);
-	slice_write_string(out, text);
-}
-
-static void put_int(struct buf *out, enum field field, int64_t number)
-{
-	put_key(out, field);
-	buf_int(out, number);
-}
-
-static void put_pair(struct buf *out, struct str id, const struct str *hash)
-{
-	buf_char(out, '[');
-	slice_write_string(out, id);
-	BUF_LIT(out, ",{");
-	if (hash) {
-		BUF_LIT(out, "\"sha256\":");
-		slice_write_string(out, *hash);
-	}
-	BUF_LIT(out, "}]");
-}
-
-static void put_event_list(struct buf *out, const struct draft *draft, enum field field, const struct str *ids,
-			   const struct str *hashes, size_t count)
-{
-	put_key(out, field);
-	buf_char(out, '[');
-	for (size_t i = 0; i < count; i++) {
-		if (i)
-			buf_char(out, ',');
-		if (has_pairs(draft->version))
-			put_pair(out, ids[i], hashes ? &hashes[i] : NULL);
-		else
-			slice_write_string(out, ids[i]);
-	}
-	buf_char(out, ']');
-}
-
-static void put_signature(struct buf *out, const struct draft *draft)
-{
-	put_key(out, SIGNATURES);
-	buf_char(out, '{');
-	slice_write_string(out, draft->server_name);
-	BUF_LIT(out, ":{");
-	slice_write_string(out, draft->key_id);
-	buf_char(out, ':');
-	slice_write_string(out, draft->signature);
-	BUF_LIT(out, "}}");
-}
-
-/* The canonical form of what is there: members in order. */
-static bool draft_json(const struct draft *draft, struct arena *arena, struct str *ret_json, struct err *err)
-{
-	CLEANUP(buf_done) struct buf out = buf_init(EVENT_MAX_SIZE);
-	const struct event_fields *f = draft->fields;
-
-	put_event_list(&out, draft, AUTH_EVENTS, f->auth_events, f->auth_hashes, f->auth_count);
-	put_key(&out, CONTENT);
-	buf_append(&out, draft->content);
-	put_int(&out, DEPTH, MIN(f->depth, EVENT_MAX_DEPTH));
-	if (draft->event_id.len)
-		put_string(&out, EVENT_ID, draft->event_id);
-	if (draft->hash.len) {
-		put_key(&out, HASHES);
-		BUF_LIT(&out, "{\"sha256\":");
-		slice_write_string(&out, draft->hash);
-		buf_char(&out, '}');
-	}
-	put_int(&out, ORIGIN_SERVER_TS, f->origin_server_ts);
-	put_event_list(&out, draft, PREV_EVENTS, f->prev_events, f->prev_hashes, f->prev_count);
-	if (draft->redacts.len)
-		put_string(&out, REDACTS, draft->redacts);
-	if (f->room_id.len)
-		put_string(&out, ROOM_ID, f->room_id);
-	put_string(&out, SENDER, f->sender);
-	if (draft->signature.len)
-		put_signature(&out, draft);
-	if (f->is_state)
-		put_string(&out, STATE_KEY, f->state_key);
-	put_string(&out, TYPE, f->type);
-	buf_char(&out, '}');
-	if (!buf_ok(&out))
-		return err_set(err, M_TOO_LARGE, "The event is too large");
-	*ret_json = str_dup(arena, buf_str(&out));
-	return true;
-}
-
-/* The content as the version has it: canonical in all versions, since what receivers of old ones make of other numbers
- * varies. */
-static bool draft_content(struct draft *draft, struct arena *arena, struct err *err)
-{
-	const struct event_fields *f = draft->fields;
-	struct str value;
-
-	if (f->content.len > EVENT_MAX_TEXT)
-		return err_set(err, M_TOO_LARGE, "The event is too large");
-	if (!slice_parse(f->content, &value, err))
-		return false;
-	if (slice_type(value) != SLICE_OBJECT)
-		return malformed(err, CONTENT, "is no object");
-	if (!canonical_value(value, CANONICAL_INTEGERS, NULL, 0, arena, &draft->content, err))
-		return false;
-	if (f->redacts.len == 0)
-		return true;
-	if (draft->version->redacts_in_content) {
-		CLEANUP(buf_done) struct buf id = buf_init(SIZE_MAX);
-
-		slice_write_string(&id, f->redacts);
-		draft->content = canonical_set(draft->content, STR("redacts"), buf_str(&id), arena);
-	} else {
-		draft->redacts = f->redacts;
-	}
-	return true;
-}
-
-/* What the slices of a finished event can no longer tell. */
-static bool check_fields(const struct event_fields *fields, struct err *err)
-{
-	const int64_t max = (INT64_C(1) << 53) - 1;
-
-	if (!utf8_valid(fields->type))
-		return malformed(err, TYPE, "is not UTF-8");
-	if (!utf8_valid(fields->state_key))
-		return malformed(err, STATE_KEY, "is not UTF-8");
-	if (fields->redacts.len && !event_id_valid(fields->redacts))
-		return malformed(err, REDACTS, "is not an event ID");
-	if (fields->origin_server_ts < -max || fields->origin_server_ts > max)
-		return malformed(err, ORIGIN_SERVER_TS, "is out of range");
-	return true;
-}
-
-bool event_build(const struct room_version *version, const struct event_fields *fields, struct str server_name,
-		 const struct signing_key *key, struct str random_id, struct arena *arena, struct pdu *ret_pdu,
-		 struct err *err)
-{
-	struct draft draft = { version, fields, .server_name = server_name, .key_id = signing_key_id(key) }, redacted;
-	struct signature signature;
-	struct str covered, bare, json;
-
-	if (has_pairs(version))
-		draft.event_id = str_printf(arena, "$%.*s:%.*s", STR_ARG(random_id), STR_ARG(server_name));
-	if (!check_fields(fields, err) || !draft_content(&draft, arena, err) ||
-	    !draft_json(&draft, arena, &covered, err))
-		return false;
-	draft.hash = hash_base64(covered, false, arena);
-	redacted = draft;
-	redacted.content = redact_canonical_content(version, fields->type, draft.content, arena);
-	redacted.redacts = (struct str){ 0 };
-	if (!draft_json(&redacted, arena, &bare, err))
-		return false;
-	signature = signing_sign(key, bare);
-	draft.signature = base64_encode(arena, signature.bytes, sizeof(signature.bytes));
-	return draft_json(&draft, arena, &json, err) && finish(version, json, bare, arena, ret_pdu, err);
 }

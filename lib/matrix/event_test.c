@@ -600,57 +600,80 @@ static void names_hashes_in_the_first_versions(void **state UNUSED)
 	assert_true(str_eq(value, STR("[[\"$one:domain\",{}]]")));
 }
 
+/* Events that cannot be built, each a good one with something changed, and what the error is. */
+struct bad_events {
+	struct event_fields fields[24];
+	enum errcode codes[24];
+	size_t count;
+};
+
+static struct event_fields *bad(struct bad_events *list, enum errcode code)
+{
+	assert_true(list->count < ARRAY_LEN(list->fields));
+	list->codes[list->count] = code;
+	list->fields[list->count] = message();
+	return &list->fields[list->count++];
+}
+
+static struct bad_events bad_events(struct arena *arena)
+{
+	static const struct str not_an_id[] = { STR_INIT("x") };
+	struct str *many = ARENA_ARRAY(arena, EVENT_MAX_PREV + 1, struct str);
+	char *fill = arena_alloc(arena, EVENT_MAX_SIZE), *too_long = arena_alloc(arena, EVENT_MAX_TEXT + 2);
+	struct bad_events list = { .count = 0 };
+	struct event_fields *fields;
+
+	bad(&list, M_NOT_JSON)->content = STR("{");
+	bad(&list, M_NOT_JSON)->content = STR("");
+	bad(&list, M_BAD_JSON)->content = STR("[]");
+	bad(&list, M_BAD_JSON)->content = STR("{\"a\":1.5}");
+	bad(&list, M_BAD_JSON)->content = STR("{\"a\":1e2}");
+	bad(&list, M_BAD_JSON)->content = STR("{\"a\":9007199254740992}");
+	memset(fill, 'x', EVENT_MAX_SIZE - 1);
+	bad(&list, M_TOO_LARGE)->content = str_printf(arena, "{\"body\":\"%s\"}", fill);
+	memset(too_long, ' ', EVENT_MAX_TEXT + 1);
+	bad(&list, M_TOO_LARGE)->content = str_of(too_long);
+	bad(&list, M_BAD_JSON)->sender = STR("a");
+	bad(&list, M_BAD_JSON)->type = STR("\xff");
+	bad(&list, M_TOO_LARGE)->type = STR(OF_255 "a");
+	bad(&list, M_BAD_JSON)->room_id = STR("#x:domain");
+	bad(&list, M_BAD_JSON)->room_id = STR("");
+	bad(&list, M_BAD_JSON)->redacts = STR("x");
+	bad(&list, M_BAD_JSON)->depth = -1;
+	bad(&list, M_BAD_JSON)->origin_server_ts = INT64_C(1) << 53;
+	fields = bad(&list, M_TOO_LARGE);
+	fields->is_state = true;
+	fields->state_key = STR(OF_255 "a");
+	fields = bad(&list, M_BAD_JSON);
+	fields->is_state = true;
+	fields->state_key = STR("\xc3");
+	fields = bad(&list, M_BAD_JSON);
+	fields->prev_events = not_an_id;
+	fields->prev_count = 1;
+	for (size_t i = 0; i <= EVENT_MAX_PREV; i++)
+		many[i] = two_ids[0];
+	fields = bad(&list, M_BAD_JSON);
+	fields->prev_events = many;
+	fields->prev_count = EVENT_MAX_PREV + 1;
+	fields = bad(&list, M_BAD_JSON);
+	fields->auth_events = many;
+	fields->auth_count = EVENT_MAX_AUTH + 1;
+	return list;
+}
+
 static void builds_nothing_that_breaks_the_format(void **state UNUSED)
 {
-	static char long_body[EVENT_MAX_SIZE + 32], too_long[EVENT_MAX_TEXT + 2];
-	static struct str many[21];
 	CLEANUP(arena_free) struct arena *arena = arena_new();
-	struct event_fields bad[20];
-	enum errcode codes[20];
-	size_t count = 0;
-
-#define BAD(errcode, change)                                                                                           \
-	do {                                                                                                           \
-		bad[count] = message();                                                                                \
-		bad[count].change;                                                                                     \
-		codes[count++] = errcode;                                                                              \
-	} while (0)
-	memset(long_body, 'x', sizeof(long_body) - 1);
-	memcpy(long_body, "{\"body\":\"", 9);
-	memcpy(long_body + sizeof(long_body) - 3, "\"}", 2);
-	memset(too_long, ' ', sizeof(too_long) - 1);
-	for (size_t i = 0; i < ARRAY_LEN(many); i++)
-		many[i] = two_ids[0];
-
-	BAD(M_NOT_JSON, content = STR("{"));
-	BAD(M_NOT_JSON, content = STR(""));
-	BAD(M_BAD_JSON, content = STR("[]"));
-	BAD(M_BAD_JSON, content = STR("{\"a\":1.5}"));
-	BAD(M_BAD_JSON, content = STR("{\"a\":1e2}"));
-	BAD(M_BAD_JSON, content = STR("{\"a\":9007199254740992}"));
-	BAD(M_TOO_LARGE, content = str_of(long_body));
-	BAD(M_TOO_LARGE, content = str_of(too_long));
-	BAD(M_BAD_JSON, sender = STR("a"));
-	BAD(M_BAD_JSON, type = STR("\xff"));
-	BAD(M_TOO_LARGE, type = STR(OF_255 "a"));
-	BAD(M_BAD_JSON, room_id = STR("#x:domain"));
-	BAD(M_BAD_JSON, redacts = STR("x"));
-	BAD(M_BAD_JSON, depth = -1);
-	BAD(M_BAD_JSON, origin_server_ts = INT64_C(1) << 53);
-	BAD(M_BAD_JSON, prev_events = &(struct str)STR("x"); bad[count].prev_count = 1);
-	BAD(M_BAD_JSON, prev_events = many; bad[count].prev_count = ARRAY_LEN(many));
-	BAD(M_BAD_JSON, auth_events = many; bad[count].auth_count = 11);
-	BAD(M_TOO_LARGE, is_state = true; bad[count].state_key = STR(OF_255 "a"));
-	BAD(M_BAD_JSON, is_state = true; bad[count].state_key = STR("\xc3"));
-	assert_int_equal(count, ARRAY_LEN(bad));
+	struct bad_events list = bad_events(arena);
 
 	for (int v = 1; v <= 11; v++) {
-		for (size_t i = 0; i < count; i++) {
+		for (size_t i = 0; i < list.count; i++) {
 			struct pdu pdu;
 			struct err err = { 0 };
 
-			if (event_build(version_of(v), &bad[i], STR("domain"), key, STR("r"), arena, &pdu, &err) ||
-			    err.code != codes[i])
+			if (event_build(version_of(v), &list.fields[i], STR("domain"), key, STR("r"), arena, &pdu,
+					&err) ||
+			    err.code != list.codes[i])
 				fail_msg("version %d, case %zu: %s", v, i, err.message);
 		}
 	}

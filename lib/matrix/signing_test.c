@@ -59,7 +59,6 @@ static void refuses_malformed_keys(void **state UNUSED)
 
 static void generates_keys_that_differ(void **state UNUSED)
 {
-	CLEANUP(arena_free) struct arena *arena = arena_new();
 	CLEANUP(signing_key_free) struct signing_key *one = signing_key_generate(STR("a_Bc1"));
 	CLEANUP(signing_key_free) struct signing_key *two = signing_key_generate(STR("a_Bc1"));
 
