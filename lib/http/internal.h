@@ -48,7 +48,7 @@ void router_free(struct router *router);
 /* The bits of a listener's resource names; unknown names have none. NULL: all. */
 uint32_t router_resources(const struct router *router, const char *const *names);
 bool router_uses_pool(const struct router *router, enum route_pool pool);
-/* `path` has been checked by uri_valid. */
+/* `path` is uri_split's, and has been checked by uri_valid. */
 enum match_result router_match(const struct router *router, enum http_method method, struct str path, uint32_t resources,
                                struct match *ret_match);
 

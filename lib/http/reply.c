@@ -1,6 +1,7 @@
 /* Answers. A worker builds the whole response, headers and all; the I/O thread only queues it. */
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "http/internal.h"
 
 struct header_line {
@@ -124,13 +125,23 @@ bool reply_field(struct request *req, const char *name, struct str value)
 
 /* ---- errors ---- */
 
+/* Where the message's buffer ended, it may have been cut inside a character. */
+static struct str message_of(const struct err *err)
+{
+	struct str message = str_of(err->message);
+
+	for (int i = 0; i < 3 && !utf8_valid(message); i++)
+		message.len--;
+	return utf8_valid(message) ? message : STR("Error");
+}
+
 /* Client-server API, "Standard error response" and "Rate limiting". */
 static void write_error(struct buf *buf, const struct err *err)
 {
 	BUF_LIT(buf, "{\"errcode\":");
 	json_write_str(buf, str_of(errcode_name(err->code)));
 	BUF_LIT(buf, ",\"error\":");
-	json_write_str(buf, str_of(err->message));
+	json_write_str(buf, message_of(err));
 	if (err->extra[0]) {
 		buf_char(buf, ',');
 		buf_append(buf, str_of(err->extra));

@@ -260,6 +260,8 @@ enum match_result router_match(const struct router *router, enum http_method met
 	struct search search = { method, resources, ret_match };
 
 	*ret_match = (struct match){ 0 };
+	if (path.len == 0)
+		return MATCH_NONE;
 	if (walk(&search, router->root, without_ends(path)))
 		return MATCH_FOUND;
 	return ret_match->methods ? MATCH_METHOD : MATCH_NONE;
