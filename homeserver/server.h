@@ -17,7 +17,22 @@ struct domain {
 	struct signing_key *key;
 };
 
+/* What a server is made of; outlives it. */
+struct server_setup {
+	const struct options *options;
+	const struct domain *domains;
+	size_t domain_count;
+	struct db_pool_config database;
+	size_t cache_bytes; /* of all caches together */
+	const struct http_listener *listeners;
+	size_t listener_count;
+	struct str tls_certificate_path, tls_private_key_path;
+	size_t max_connections, workers, queue_length;
+	struct http_hooks hooks; /* rate_limit, finished, failed; each may be NULL */
+};
+
 struct server {
+	const struct server_setup *setup;
 	const struct options *options;
 	const struct domain *domains;
 	size_t domain_count;
@@ -33,6 +48,14 @@ struct server {
 	struct http *http;
 	struct server_metrics *metrics;
 };
+
+/* Migrates the database, joins the other processes on it, makes ready to serve. */
+bool server_open(const struct server_setup *setup, struct server **ret_server, struct err *err);
+/* Takes connections. */
+bool server_listen(struct server *server, struct err *err);
+/* Answers what is parked and queued, takes no more. */
+void server_stop(struct server *server);
+void server_close(struct server *server); /* after server_stop, if it listened */
 
 /* The domain of that name, or of a user of ours; NULL: not ours. */
 const struct domain *server_domain(const struct server *server, struct str server_name);

@@ -1,0 +1,12 @@
+#include "routes.h"
+
+#include "accounts/accounts.h"
+#include "rooms/rooms_api.h"
+#include "sync/sync.h"
+
+const struct route *const server_routes[] = {
+	accounts_routes,
+	rooms_routes,
+	sync_routes,
+	NULL,
+};

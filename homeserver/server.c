@@ -1,0 +1,128 @@
+#include "server.h"
+
+#include "accounts/accounts.h"
+#include "db/migrate.h"
+#include "events/events.h"
+#include "interned/interned.h"
+#include "journal/journal.h"
+#include "matrix/identifiers.h"
+#include "routes.h"
+#include "rooms/memberships.h"
+#include "rooms/rooms.h"
+#include "state/state_store.h"
+#include "sync/waiters.h"
+
+extern const struct migration hearth_migrations[];
+extern const size_t hearth_migration_count;
+
+const struct domain *server_domain(const struct server *server, struct str server_name)
+{
+	for (size_t i = 0; i < server->domain_count; i++) {
+		if (str_eq(server->domains[i].name, server_name))
+			return &server->domains[i];
+	}
+	return NULL;
+}
+
+const struct domain *server_domain_of_user(const struct server *server, struct str user_id)
+{
+	return server_domain(server, identifier_domain(user_id));
+}
+
+static bool migrate_database(struct server *server, struct err *err)
+{
+	CLEANUP(db_release) struct db *db = NULL;
+
+	return db_acquire(server->pool, &db, err) && migrate(db, hearth_migrations, hearth_migration_count, NULL, err);
+}
+
+static bool open_journal(struct server *server, struct err *err)
+{
+	const struct journal_config config = {
+		.pool = server->pool,
+		.lock_guards = &ROOM_LOCK_HEADS,
+		.lock_guards_waiting = &ROOM_LOCK_HEADS_WAITING,
+		.find_transactions = &ROOM_FIND_TRANSACTIONS,
+		.tail_length = 50000,
+	};
+
+	return journal_open(&config, &server->journal, err);
+}
+
+bool server_open(const struct server_setup *setup, struct server **ret_server, struct err *err)
+{
+	struct server *server = X_NEW(struct server);
+	size_t cache = setup->cache_bytes;
+
+	server->setup = setup;
+	server->options = setup->options;
+	server->domains = setup->domains;
+	server->domain_count = setup->domain_count;
+	server->pool = db_pool_new(&setup->database);
+	if (!migrate_database(server, err) || !open_journal(server, err)) {
+		server_close(server);
+		return false;
+	}
+	server->interned = interned_new(server->pool, cache / 8);
+	server->states = state_store_new(server->pool, cache / 4);
+	server->events = events_new(server->pool, server->journal, cache / 2);
+	server->rooms = rooms_new(server, cache / 32);
+	server->memberships = memberships_new(server, cache / 32);
+	server->accounts = accounts_new(server, cache / 32);
+	server->waiters = waiters_new(server);
+	*ret_server = server;
+	return true;
+}
+
+/* In the opposite order: the journal last of what uses the pool, for the others are its observers. */
+void server_close(struct server *server)
+{
+	if (server->journal)
+		journal_close(server->journal);
+	waiters_free(server->waiters);
+	accounts_free(server->accounts);
+	memberships_free(server->memberships);
+	rooms_free(server->rooms);
+	events_free(server->events);
+	state_store_free(server->states);
+	interned_free(server->interned);
+	db_pool_free(server->pool);
+	free(server);
+}
+
+static bool allow_all(struct request *req UNUSED, struct err *err UNUSED)
+{
+	return true;
+}
+
+bool server_listen(struct server *server, struct err *err)
+{
+	const struct server_setup *setup = server->setup;
+	const struct http_config config = {
+		.server = server,
+		.hooks = {
+			.authenticate = accounts_authenticate,
+			.rate_limit = setup->hooks.rate_limit ? setup->hooks.rate_limit : allow_all,
+			.finished = setup->hooks.finished,
+			.failed = setup->hooks.failed,
+		},
+		.tables = server_routes,
+		.listeners = setup->listeners,
+		.listener_count = setup->listener_count,
+		.tls_certificate_path = setup->tls_certificate_path,
+		.tls_private_key_path = setup->tls_private_key_path,
+		.max_connections = setup->max_connections,
+		.workers = setup->workers,
+		.queue_length = setup->queue_length,
+		.max_body = 1 << 20,
+	};
+
+	return http_start(&config, &server->http, err);
+}
+
+void server_stop(struct server *server)
+{
+	if (server->http)
+		http_stop(server->http);
+	server->http = NULL;
+}

@@ -1,0 +1,180 @@
+/* What happened between two positions of the journal, as far as one user is concerned. */
+#include "sync/sync_internal.h"
+
+static const struct db_statement SELECT_ENTRIES = {
+	"sync_gap_entries",
+	"SELECT kind, room_nid, user_nid, device_nid, target_nid, key_nid, membership FROM journal"
+	" WHERE pos > $1 AND pos <= $2 AND kind NOT IN (1, 2)"
+	" AND (room_nid = ANY($3) OR (room_nid IS NULL AND user_nid = $4) OR kind = 5) ORDER BY pos",
+};
+static const struct db_statement SELECT_MEMBERS_CHANGED = {
+	"sync_gap_members",
+	"SELECT DISTINCT room_nid, target_nid = $4 FROM journal WHERE pos > $1 AND pos <= $2 AND room_nid = ANY($3) AND kind = 1"
+	" AND target_nid IS NOT NULL AND key_nid IS NOT NULL",
+};
+
+struct room_gap *gap_room(struct gap *gap, nid_t room)
+{
+	return idmap_get(&gap->rooms, room);
+}
+
+void gap_done(struct gap *gap)
+{
+	idmap_done(&gap->rooms);
+}
+
+static struct room_gap *touch(struct gap *gap, nid_t room)
+{
+	struct room_gap *found = gap_room(gap, room);
+
+	if (!found) {
+		found = ARENA_NEW(gap->arena, struct room_gap);
+		found->room = room;
+		idmap_put(&gap->rooms, room, found);
+		*ARENA_PUSH(gap->arena, gap->list, gap->count, gap->cap) = found;
+	}
+	return found;
+}
+
+static void add_event(struct gap *gap, const struct journal_entry *entry)
+{
+	struct room_gap *room = touch(gap, entry->room);
+
+	if (!room->events) {
+		room->events = true;
+		room->seq_before = entry->kind == JOURNAL_EVENT ? entry->seq - 1 : entry->seq;
+		room->root_before = entry->root_before;
+	}
+	room->seq_now = MAX(entry->seq, room->seq_now);
+	room->root_now = entry->root_after;
+	if (entry->key && entry->target) {
+		room->members = true;
+		room->own_membership |= entry->target == gap->user;
+	}
+}
+
+static void add_other(struct gap *gap, const struct journal_entry *entry)
+{
+	bool mine = entry->user == gap->user, my_device = mine && (!entry->device || entry->device == gap->device);
+
+	switch (entry->kind) {
+	case JOURNAL_RECEIPT:
+		/* membership = 1: a private receipt, its user's alone */
+		if (mine || entry->membership != 1)
+			touch(gap, entry->room)->receipts = true;
+		break;
+	case JOURNAL_ACCOUNT_DATA:
+		if (mine && entry->room)
+			touch(gap, entry->room)->account_data = true;
+		gap->account_data |= mine && !entry->room;
+		break;
+	case JOURNAL_PUSH_RULES:
+		gap->push_rules |= mine;
+		break;
+	case JOURNAL_TO_DEVICE:
+		gap->to_device |= my_device;
+		break;
+	case JOURNAL_ONE_TIME_KEYS:
+		gap->one_time_keys |= my_device;
+		break;
+	case JOURNAL_DEVICE_LIST:
+		*ARENA_PUSH(gap->arena, gap->device_lists, gap->device_list_count, gap->device_list_cap) = entry->user;
+		break;
+	default:
+		break;
+	}
+}
+
+/* Of all rooms: which of them are the user's is seen later. */
+static void collect(void *context, const struct journal_entry *entry)
+{
+	if (entry->kind == JOURNAL_EVENT || entry->kind == JOURNAL_STATE)
+		add_event(context, entry);
+	else
+		add_other(context, entry);
+}
+
+static bool read_others(struct sync *sync, const nid_t *rooms, struct err *err)
+{
+	struct db_params params = DB_PARAMS(db_int(sync->since.pos), db_int(sync->now.pos), db_ints(rooms, sync->room_count), db_int(sync->user->nid));
+	CLEANUP(db_release) struct db *db = NULL;
+	struct db_rows *rows, *members;
+
+	if (!db_acquire(sync->server->pool, &db, err) || !db_query(db, &SELECT_ENTRIES, params, sync->arena, &rows, err) ||
+	    !db_query(db, &SELECT_MEMBERS_CHANGED, params, sync->arena, &members, err))
+		return err_detail(err, "read a gap");
+	while (db_next(rows))
+		add_other(&sync->gap, &(struct journal_entry){
+					      .kind = (enum journal_kind)db_get_int(rows, 0),
+					      .room = db_get_nid(rows, 1),
+					      .user = db_get_nid(rows, 2),
+					      .device = db_get_nid(rows, 3),
+					      .target = db_get_nid(rows, 4),
+					      .key = db_get_nid(rows, 5),
+					      .membership = db_get_int(rows, 6),
+				      });
+	while (db_next(members)) {
+		struct room_gap *room = touch(&sync->gap, db_get_nid(members, 0));
+
+		room->members = true;
+		room->own_membership |= db_get_bool(members, 1);
+	}
+	return true;
+}
+
+/* The token is older than the tail: where the user's rooms stood then and stand now, and what else there was. */
+static bool read_database(struct sync *sync, struct err *err)
+{
+	struct room_point *then = ARENA_ARRAY(sync->arena, sync->room_count, struct room_point);
+	struct room_point *now = ARENA_ARRAY(sync->arena, sync->room_count, struct room_point);
+	nid_t *rooms = ARENA_ARRAY(sync->arena, sync->room_count, nid_t);
+
+	for (size_t i = 0; i < sync->room_count; i++)
+		rooms[i] = sync->rooms[i].room;
+	if (!room_points_at(sync->server, rooms, sync->room_count, sync->since.pos, sync->arena, then, err) ||
+	    !room_points_at(sync->server, rooms, sync->room_count, sync->now.pos, sync->arena, now, err))
+		return false;
+	for (size_t i = 0; i < sync->room_count; i++) {
+		struct room_gap *room;
+
+		if (then[i].seq == now[i].seq && then[i].root == now[i].root)
+			continue;
+		room = touch(&sync->gap, rooms[i]);
+		room->events = true;
+		room->seq_before = then[i].seq;
+		room->root_before = then[i].root;
+		room->seq_now = now[i].seq;
+		room->root_now = now[i].root;
+	}
+	return read_others(sync, rooms, err);
+}
+
+/* Everything that the user is in, from nothing. */
+static bool read_initial(struct sync *sync, struct err *err)
+{
+	struct room_point *now = ARENA_ARRAY(sync->arena, sync->room_count, struct room_point);
+	nid_t *rooms = ARENA_ARRAY(sync->arena, sync->room_count, nid_t);
+
+	for (size_t i = 0; i < sync->room_count; i++)
+		rooms[i] = sync->rooms[i].room;
+	if (!room_points_at(sync->server, rooms, sync->room_count, sync->now.pos, sync->arena, now, err))
+		return false;
+	for (size_t i = 0; i < sync->room_count; i++) {
+		struct room_gap *room = touch(&sync->gap, rooms[i]);
+
+		*room = (struct room_gap){ .room = rooms[i], .seq_now = now[i].seq, .root_now = now[i].root, .events = true, .members = true,
+			                   .receipts = true, .account_data = true, .own_membership = true };
+	}
+	sync->gap.account_data = sync->gap.push_rules = sync->gap.to_device = sync->gap.one_time_keys = true;
+	return true;
+}
+
+bool gap_read(struct sync *sync, struct err *err)
+{
+	sync->gap = (struct gap){ .arena = sync->arena, .user = sync->user->nid, .device = sync->user->device };
+	if (sync->initial)
+		return read_initial(sync, err);
+	if (journal_scan(sync->server->journal, sync->since.pos, sync->now.pos, collect, &sync->gap))
+		return true;
+	return read_database(sync, err);
+}

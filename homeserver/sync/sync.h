@@ -1,0 +1,28 @@
+/*
+ * Sync v2 (client-server-api "Syncing"). Nothing is stored per token: an answer is what the journal says between the token's position and now, read from the
+ * journal's tail in memory, or from the database when the token is older. State that changed over the gap is the difference of two roots.
+ *
+ * A token is `s<journal position>_<ephemeral position>`; a timeline's prev_batch is `t<room_seq>_<sub>`, a key in the room's order. /messages takes both.
+ */
+#pragma once
+
+#include "events/events.h"
+#include "server.h"
+
+struct sync_token {
+	int64_t pos, ephemeral;
+};
+bool sync_token_parse(struct str text, struct sync_token *ret_token);
+struct str sync_token_text(struct sync_token token, struct arena *arena);
+bool order_token_parse(struct str text, struct event_order *ret_order);
+struct str order_token_text(struct event_order order, struct arena *arena);
+
+/* Where a room stood at a journal position: the last seq and the root after it; seq 0: it did not exist. One query for all. */
+struct room_point {
+	nid_t room;
+	int64_t seq, root;
+};
+bool room_points_at(struct server *server, const nid_t *rooms, size_t count, int64_t pos, struct arena *arena, struct room_point *ret_points,
+                    struct err *err);
+
+extern const struct route sync_routes[];

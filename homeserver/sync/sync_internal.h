@@ -1,0 +1,71 @@
+/* What the files of sync share. */
+#pragma once
+
+#include "journal/journal.h"
+#include "rooms/event_view.h"
+#include "sync/filter.h"
+#include "sync/sync.h"
+#include "sync/waiters.h"
+
+#define SYNC_MAX_RESPONSE ((size_t)512 << 20)
+#define DEFAULT_TIMELINE  20
+#define MAX_TIMELINE      100
+
+/* What happened in a room over the gap. */
+struct room_gap {
+	nid_t room;
+	int64_t seq_before, root_before; /* at `since`; known when `events` */
+	int64_t seq_now, root_now;
+	bool events;       /* events, or a change of the state */
+	bool members;      /* a member event among them */
+	bool receipts, account_data;
+	bool own_membership;
+};
+
+/* What happened over the gap, as far as it concerns the user. */
+struct gap {
+	struct arena *arena;
+	nid_t user, device;
+	struct idmap rooms; /* struct room_gap by room */
+	struct room_gap **list;
+	size_t count, cap;
+	bool account_data, push_rules, to_device, one_time_keys;
+	nid_t *device_lists; /* users whose devices changed, anybody's */
+	size_t device_list_count, device_list_cap;
+};
+
+/* One /sync, on its way through its sections. */
+struct sync {
+	struct server *server;
+	const struct user *user;
+	struct arena *arena;
+	struct filter filter;
+	struct sync_token since, now;
+	bool initial, full_state, state_after, unstable_state_after;
+	struct user_room *rooms; /* the user's, sorted by number */
+	size_t room_count;
+	struct gap gap;
+	struct buf *out;
+	bool news; /* something that a waiting client wants to know */
+};
+
+/* What happened between since and now, from the tail or the database. */
+bool gap_read(struct sync *sync, struct err *err);
+struct room_gap *gap_room(struct gap *gap, nid_t room); /* NULL: nothing */
+void gap_done(struct gap *gap);
+
+/* A comma before all but the first member or item. */
+void sync_comma(struct buf *buf, bool *first);
+
+/* rooms.{join,invite,knock,leave}, with its braces. */
+bool sync_write_rooms(struct sync *sync, struct err *err);
+
+/* A joined or left room's section. `until`: the order after which nothing is shown (a left room's leave). */
+struct room_section {
+	struct room_info info;
+	struct reader reader;
+	struct room_gap gap;
+	bool newly_joined; /* full state, whatever `since` says */
+	bool left;
+};
+bool sync_write_room(struct sync *sync, const struct room_section *section, struct buf *out, bool *ret_news, struct err *err);

@@ -1,0 +1,286 @@
+/* One room's section: its timeline, the state that goes with it, and what else belongs to the room. */
+#include "interned/interned.h"
+#include "state/state_store.h"
+#include "sync/sync_internal.h"
+
+struct timeline {
+	struct event *events; /* oldest first, those to show */
+	size_t count;
+	bool limited;
+	struct event_order prev_batch;
+	int64_t root_before; /* the state before the first event shown; with none, the room's now */
+};
+
+static int64_t timeline_limit(const struct sync *sync)
+{
+	int64_t limit = sync->filter.timeline.limit;
+
+	return limit ? MIN(limit, MAX_TIMELINE) : DEFAULT_TIMELINE;
+}
+
+static bool wanted(const struct sync *sync, const struct event_filter *filter, const struct event *event)
+{
+	struct str type = STR(""), sender = STR(""), content = STR("");
+
+	if (event_filter_is_plain(filter))
+		return true;
+	slice_get_string(event->json, STR("type"), sync->arena, &type);
+	slice_get_string(event->json, STR("sender"), sync->arena, &sender);
+	slice_get(event->json, STR("content"), &content);
+	return event_filter_wants(filter, type, sender, content);
+}
+
+/* Of a page (newest first) what passes the filter and may be seen; appended to the timeline, newest first too. */
+static bool take_page(struct sync *sync, const struct room_section *section, const struct event *page, size_t count, size_t limit,
+                      struct timeline *timeline, struct err *err)
+{
+	bool *visible = ARENA_ARRAY(sync->arena, count, bool);
+
+	if (!visibility_filter(sync->server, &section->info, &section->reader, page, count, sync->arena, visible, err))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (timeline->count == limit) {
+			timeline->limited = true;
+			break;
+		}
+		timeline->prev_batch = page[i].order;
+		timeline->root_before = page[i].root_before;
+		if (visible[i] && wanted(sync, &sync->filter.timeline, &page[i]))
+			timeline->events[timeline->count++] = page[i];
+	}
+	return true;
+}
+
+static void reverse(struct event *events, size_t count)
+{
+	for (size_t i = 0; i < count / 2; i++) {
+		struct event swapped = events[i];
+
+		events[i] = events[count - 1 - i];
+		events[count - 1 - i] = swapped;
+	}
+}
+
+/* The newest events of the gap, up to the limit. With `from_start` (newly joined, first sync) as far back as the user may see. */
+static bool read_timeline(struct sync *sync, const struct room_section *section, struct timeline *ret_timeline, struct err *err)
+{
+	bool from_start = sync->initial || section->newly_joined;
+	size_t limit = (size_t)timeline_limit(sync), pages = 0;
+	struct timeline timeline = { .root_before = section->gap.root_now, .prev_batch = { section->gap.seq_now + 1, 0 } };
+	struct event_page page = {
+		.from = { section->gap.seq_now + 1, INT32_MIN },
+		.to = { from_start ? 0 : section->gap.seq_before, INT32_MAX },
+		.backwards = true,
+		.limit = (int64_t)limit + 1,
+	};
+	struct event *events;
+	size_t count;
+
+	timeline.events = ARENA_ARRAY(sync->arena, limit + 1, struct event);
+	if (from_start)
+		page.to = EVENT_ORDER_START;
+	else
+		page.to = (struct event_order){ section->gap.seq_before + 1, INT32_MIN };
+	do {
+		if (!events_page(sync->server->events, section->info.nid, &page, sync->arena, &events, &count, err) ||
+		    !take_page(sync, section, events, count, limit, &timeline, err))
+			return false;
+		if (count)
+			page.from = events[count - 1].order;
+	} while (!timeline.limited && count == (size_t)page.limit && ++pages < 10); /* a filter that lets little through ends somewhere */
+	if (count == (size_t)page.limit && !timeline.limited)
+		timeline.limited = true;
+	reverse(timeline.events, timeline.count);
+	*ret_timeline = timeline;
+	return true;
+}
+
+/* --- state --- */
+
+struct state_list {
+	nid_t *events;
+	size_t count, cap;
+};
+
+static bool is_of_lazy_member(struct sync *sync, nid_t key, const struct timeline *timeline, bool *ret_keep, struct err *err)
+{
+	struct str type, state_key, sender;
+
+	if (key >> 32 == 0) { /* no member's */
+		*ret_keep = true;
+		return true;
+	}
+	if (!key_of(sync->server->interned, key, sync->arena, &type, &state_key, err))
+		return false;
+	*ret_keep = str_eq(state_key, sync->user->user_id);
+	for (size_t i = 0; i < timeline->count && !*ret_keep; i++)
+		*ret_keep = slice_get(timeline->events[i].json, STR("sender"), &sender) && slice_string_eq(sender, state_key);
+	return true;
+}
+
+static bool is_in_timeline(const struct timeline *timeline, nid_t event)
+{
+	for (size_t i = 0; i < timeline->count; i++) {
+		if (timeline->events[i].nid == event)
+			return true;
+	}
+	return false;
+}
+
+/* A whole state: with lazy loading only the members that the timeline needs. */
+static bool add_whole_state(struct sync *sync, const struct room_section *section, int64_t root, const struct timeline *timeline,
+                            struct state_list *list, struct err *err)
+{
+	struct state_source source = state_store_source(sync->server->states);
+	struct state_entry *entries;
+	size_t count;
+
+	if (!state_load(&source, section->info.nid, root, sync->arena, &entries, &count, err))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		bool keep = true;
+
+		if (sync->filter.state.lazy_load_members && !is_of_lazy_member(sync, entries[i].key, timeline, &keep, err))
+			return false;
+		if (keep)
+			*ARENA_PUSH(sync->arena, list->events, list->count, list->cap) = entries[i].event;
+	}
+	return true;
+}
+
+/* With lazy loading, the members of the timeline's senders go along though they did not change: nothing remembers what was sent before. */
+static bool add_senders(struct sync *sync, const struct room_section *section, int64_t root, const struct timeline *timeline, struct state_list *list,
+                        struct err *err)
+{
+	struct state_source source = state_store_source(sync->server->states);
+	nid_t *keys = ARENA_ARRAY(sync->arena, timeline->count, nid_t);
+	struct state_entry *entries = ARENA_ARRAY(sync->arena, timeline->count, struct state_entry);
+	size_t count = 0;
+
+	for (size_t i = 0; i < timeline->count; i++) {
+		struct str sender;
+		bool seen = false;
+
+		if (!slice_get_string(timeline->events[i].json, STR("sender"), sync->arena, &sender) ||
+		    !find_key(sync->server->interned, STR("m.room.member"), sender, &keys[count], err))
+			return false;
+		for (size_t j = 0; j < count && !seen; j++)
+			seen = keys[j] == keys[count];
+		count += keys[count] && !seen;
+	}
+	if (count && !state_get(&source, section->info.nid, root, keys, count, entries, err))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		bool listed = !entries[i].event;
+
+		for (size_t j = 0; j < list->count && !listed; j++)
+			listed = list->events[j] == entries[i].event;
+		if (!listed)
+			*ARENA_PUSH(sync->arena, list->events, list->count, list->cap) = entries[i].event;
+	}
+	return true;
+}
+
+static bool add_difference(struct sync *sync, const struct room_section *section, int64_t before, int64_t after, struct state_list *list,
+                           struct err *err)
+{
+	struct state_source source = state_store_source(sync->server->states);
+	struct state_delta *deltas;
+	size_t count;
+
+	if (before == after)
+		return true;
+	if (!state_diff(&source, section->info.nid, before, after, sync->arena, &deltas, &count, err))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (deltas[i].after)
+			*ARENA_PUSH(sync->arena, list->events, list->count, list->cap) = deltas[i].after;
+	}
+	return true;
+}
+
+/* `state` stands before the timeline, `state_after` after it; both beside what the client has from `since`. */
+static bool collect_state(struct sync *sync, const struct room_section *section, const struct timeline *timeline, struct state_list *list,
+                          struct err *err)
+{
+	int64_t root = sync->state_after ? section->gap.root_now : timeline->root_before;
+
+	if (sync->initial || section->newly_joined || sync->full_state)
+		return add_whole_state(sync, section, root, timeline, list, err);
+	return add_difference(sync, section, section->gap.root_before, root, list, err) &&
+	       (!sync->filter.state.lazy_load_members || add_senders(sync, section, root, timeline, list, err));
+}
+
+static bool load_state_events(struct sync *sync, const struct state_list *list, const struct timeline *timeline, struct event **ret_events,
+                              size_t *ret_count, struct err *err)
+{
+	struct event *events = ARENA_ARRAY(sync->arena, list->count, struct event);
+	size_t kept = 0;
+
+	if (!events_load(sync->server->events, list->events, list->count, sync->arena, events, err))
+		return false;
+	for (size_t i = 0; i < list->count; i++) {
+		/* In `state`, what the timeline shows is not repeated. */
+		if (events[i].nid && wanted(sync, &sync->filter.state, &events[i]) && (sync->state_after || !is_in_timeline(timeline, events[i].nid)))
+			events[kept++] = events[i];
+	}
+	*ret_events = events;
+	*ret_count = kept;
+	return true;
+}
+
+/* --- writing --- */
+
+static bool write_events(struct sync *sync, const struct room_section *section, const struct event *events, size_t count, struct buf *out,
+                         struct err *err)
+{
+	const struct event_view view = {
+		.server = sync->server,
+		.room = &section->info,
+		.reader = &section->reader,
+		.device = sync->user->device,
+		.omit_room_id = true,
+		.only = sync->filter.event_fields.given ? sync->filter.event_fields.items : NULL,
+		.only_count = sync->filter.event_fields.count,
+	};
+
+	BUF_LIT(out, "{\"events\":[");
+	if (!event_view_write(&view, out, events, count, sync->arena, err))
+		return false;
+	BUF_LIT(out, "]");
+	return true;
+}
+
+static bool write_timeline(struct sync *sync, const struct room_section *section, const struct timeline *timeline, struct buf *out, struct err *err)
+{
+	if (!write_events(sync, section, timeline->events, timeline->count, out, err))
+		return false;
+	buf_printf(out, ",\"limited\":%s,\"prev_batch\":\"t%" PRId64 "_%" PRId64 "\"}", timeline->limited ? "true" : "false", timeline->prev_batch.seq,
+	           timeline->prev_batch.sub);
+	return true;
+}
+
+static const char *state_name(const struct sync *sync)
+{
+	return sync->unstable_state_after ? "org.matrix.msc4222.state_after" : sync->state_after ? "state_after" : "state";
+}
+
+bool sync_write_room(struct sync *sync, const struct room_section *section, struct buf *out, bool *ret_news, struct err *err)
+{
+	struct state_list list = { 0 };
+	struct timeline timeline;
+	struct event *state;
+	size_t state_count;
+
+	if (!read_timeline(sync, section, &timeline, err) || !collect_state(sync, section, &timeline, &list, err) ||
+	    !load_state_events(sync, &list, &timeline, &state, &state_count, err))
+		return false;
+	buf_printf(out, "\"%s\":", state_name(sync));
+	if (!write_events(sync, section, state, state_count, out, err))
+		return false;
+	BUF_LIT(out, "},\"timeline\":");
+	if (!write_timeline(sync, section, &timeline, out, err))
+		return false;
+	*ret_news = timeline.count || state_count || sync->initial || section->newly_joined || section->left;
+	return true;
+}

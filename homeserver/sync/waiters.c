@@ -1,0 +1,220 @@
+#include "sync/waiters.h"
+
+#include "journal/journal.h"
+
+#define MAX_PER_DEVICE 10
+
+/* The waiters of a room, without order. */
+struct room_waiters {
+	struct waiter **items;
+	size_t count, cap;
+};
+
+struct waiters {
+	struct server *server;
+	struct mutex lock;
+	struct idmap rooms; /* struct room_waiters */
+	struct idmap users; /* the first struct waiter of the user */
+	uint64_t age;
+};
+
+static void wake(struct waiter *waiter)
+{
+	if (waiter->woken)
+		return;
+	waiter->woken = true;
+	request_wake(waiter->parked);
+}
+
+static void wake_room(struct waiters *waiters, nid_t room, int64_t pos)
+{
+	struct room_waiters *list = idmap_get(&waiters->rooms, room);
+
+	for (size_t i = 0; list && i < list->count; i++) {
+		if (list->items[i]->looked_at < pos)
+			wake(list->items[i]);
+	}
+}
+
+static void wake_user(struct waiters *waiters, nid_t user, int64_t pos)
+{
+	for (struct waiter *waiter = idmap_get(&waiters->users, user); waiter; waiter = waiter->next_of_user) {
+		if (waiter->looked_at < pos)
+			wake(waiter);
+	}
+}
+
+static void wake_everybody(struct waiters *waiters, int64_t pos)
+{
+	size_t at = 0;
+	int64_t user;
+
+	while (idmap_next(&waiters->users, &at, &user))
+		wake_user(waiters, user, pos);
+}
+
+/*
+ * Called under the journal's apply lock, so a waiter that is filed afterwards sees the new position when it checks (waiter_file). To resume a request is
+ * libmicrohttpd's to do; request_wake only marks and signals.
+ */
+static void observe(void *context, const struct journal_entry *entry)
+{
+	struct waiters *waiters = context;
+	LOCKED(&waiters->lock);
+
+	switch (entry->kind) {
+	case JOURNAL_EVENT:
+		if (entry->key && entry->target)
+			wake_user(waiters, entry->target, entry->pos);
+		wake_room(waiters, entry->room, entry->pos);
+		break;
+	case JOURNAL_STATE:
+	case JOURNAL_RECEIPT:
+		wake_room(waiters, entry->room, entry->pos);
+		break;
+	case JOURNAL_DEVICE_LIST:
+		/* Who shares a room with the user is not known here: those that wait look for themselves. Device changes are rare. */
+		wake_everybody(waiters, entry->pos);
+		break;
+	case JOURNAL_ACCOUNT_DATA:
+	case JOURNAL_TO_DEVICE:
+	case JOURNAL_ONE_TIME_KEYS:
+	case JOURNAL_FORGET:
+	case JOURNAL_TOKEN:
+	case JOURNAL_ACCOUNT:
+	case JOURNAL_PUSH_RULES:
+		wake_user(waiters, entry->user, entry->pos);
+		break;
+	default:
+		break;
+	}
+}
+
+struct waiters *waiters_new(struct server *server)
+{
+	struct waiters *waiters = X_NEW(struct waiters);
+
+	waiters->server = server;
+	mutex_init(&waiters->lock);
+	journal_observe(server->journal, observe, waiters);
+	return waiters;
+}
+
+void waiters_free(struct waiters *waiters)
+{
+	struct room_waiters *list;
+	size_t at = 0;
+
+	if (!waiters)
+		return;
+	while ((list = idmap_next(&waiters->rooms, &at, NULL))) {
+		free(list->items);
+		free(list);
+	}
+	idmap_done(&waiters->rooms);
+	idmap_done(&waiters->users);
+	mutex_done(&waiters->lock);
+	free(waiters);
+}
+
+static void add_to_room(struct waiters *waiters, nid_t room, struct waiter *waiter)
+{
+	struct room_waiters *list = idmap_get(&waiters->rooms, room);
+
+	if (!list) {
+		list = X_NEW(struct room_waiters);
+		idmap_put(&waiters->rooms, room, list);
+	}
+	if (list->count == list->cap) {
+		list->cap = list->cap ? list->cap * 2 : 4;
+		list->items = x_realloc(list->items, list->cap * sizeof(*list->items));
+	}
+	list->items[list->count++] = waiter;
+}
+
+static void remove_from_room(struct waiters *waiters, nid_t room, const struct waiter *waiter)
+{
+	struct room_waiters *list = idmap_get(&waiters->rooms, room);
+
+	for (size_t i = 0; list && i < list->count; i++) {
+		if (list->items[i] == waiter) {
+			list->items[i] = list->items[--list->count];
+			break;
+		}
+	}
+	if (list && list->count == 0) {
+		idmap_remove(&waiters->rooms, room);
+		free(list->items);
+		free(list);
+	}
+}
+
+static void add_to_user(struct waiters *waiters, struct waiter *waiter)
+{
+	struct waiter *first = idmap_get(&waiters->users, waiter->user), *oldest = NULL;
+	size_t of_device = 0;
+
+	for (struct waiter *w = first; w; w = w->next_of_user) {
+		if (w->device != waiter->device || w->woken)
+			continue;
+		of_device++;
+		if (!oldest || w->age < oldest->age)
+			oldest = w;
+	}
+	if (of_device >= MAX_PER_DEVICE)
+		wake(oldest);
+	waiter->previous_of_user = NULL;
+	waiter->next_of_user = first;
+	if (first)
+		first->previous_of_user = waiter;
+	idmap_put(&waiters->users, waiter->user, waiter);
+}
+
+void waiter_file(struct waiters *waiters, struct waiter *waiter, struct parked *parked)
+{
+	LOCKED(&waiters->lock);
+
+	waiter->parked = parked;
+	waiter->woken = false;
+	waiter->filed = true;
+	waiter->age = ++waiters->age;
+	for (size_t i = 0; i < waiter->room_count; i++)
+		add_to_room(waiters, waiter->rooms[i], waiter);
+	add_to_user(waiters, waiter);
+}
+
+void waiter_check(struct waiters *waiters, struct waiter *waiter)
+{
+	/* Not under our lock: the journal calls us with its own held. What is applied from here on finds the waiter filed. */
+	int64_t position = journal_position(waiters->server->journal);
+	LOCKED(&waiters->lock);
+
+	if (waiter->filed && position > waiter->looked_at)
+		wake(waiter);
+}
+
+void waiter_take_out(struct waiters *waiters, struct waiter *waiter)
+{
+	LOCKED(&waiters->lock);
+
+	if (!waiter->filed)
+		return;
+	waiter->filed = false;
+	for (size_t i = 0; i < waiter->room_count; i++)
+		remove_from_room(waiters, waiter->rooms[i], waiter);
+	if (waiter->next_of_user)
+		waiter->next_of_user->previous_of_user = waiter->previous_of_user;
+	if (waiter->previous_of_user)
+		waiter->previous_of_user->next_of_user = waiter->next_of_user;
+	else if (waiter->next_of_user)
+		idmap_put(&waiters->users, waiter->user, waiter->next_of_user);
+	else
+		idmap_remove(&waiters->users, waiter->user);
+}
+
+void waiters_wake_room(struct waiters *waiters, nid_t room)
+{
+	LOCKED(&waiters->lock);
+
+	wake_room(waiters, room, INT64_MAX);
+}
