@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -258,6 +259,317 @@ static void a_pipeline_tells_which_statement_failed(void **state)
 	assert_int_equal(count_n(f, db), 2);
 }
 
+static void a_large_pipeline_passes(void **state)
+{
+	static const struct db_statement INSERT = {
+		.name = "insert_large",
+		.sql = "INSERT INTO large (id, body) SELECT * FROM unnest($1::bigint[], $2::text[]) RETURNING id, body",
+	};
+	enum { ROWS = 500, STATEMENTS = 100 };
+	struct fixture *f = *state;
+	CLEANUP(db_release) struct db *db = acquire(f);
+	int64_t *ids = ARENA_ARRAY(f->arena, ROWS, int64_t);
+	struct str *bodies = ARENA_ARRAY(f->arena, ROWS, struct str);
+	struct db_rows **rows;
+
+	/* 50 MB in both directions at once: who only writes before he reads never ends. */
+	OK(db_exec_script(db, STR("CREATE UNLOGGED TABLE large (id bigint, body text)"), &err));
+	OK(db_pipeline_begin(db, &err));
+	for (int64_t i = 0; i < STATEMENTS; i++) {
+		for (int64_t j = 0; j < ROWS; j++) {
+			ids[j] = i * ROWS + j;
+			bodies[j] = str_printf(f->arena, "%01000" PRId64, ids[j]);
+		}
+		assert_int_equal(db_pipeline_count(db), i);
+		OK(db_pipeline_add(db, &INSERT, DB_PARAMS(db_ints(ids, ROWS), db_texts(bodies, ROWS)), &err));
+	}
+	OK(db_pipeline_flush(db, f->arena, &rows, NULL, &err));
+	for (int64_t i = 0; i < STATEMENTS; i++) {
+		assert_int_equal(db_row_count(rows[i]), ROWS);
+		assert_true(db_next(rows[i]));
+		assert_int_equal(db_get_int(rows[i], 0), i * ROWS);
+		assert_str(db_get_str(rows[i], 1), str_printf(f->arena, "%01000" PRId64, i * ROWS));
+	}
+	OK(db_pipeline_end(db, &err));
+}
+
+static void an_abandoned_pipeline_leaves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct db *db = acquire(f);
+
+	OK(db_exec_script(db, STR("CREATE TABLE n (v bigint UNIQUE)"), &err));
+	OK(db_pipeline_begin(db, &err));
+	OK(db_pipeline_add(db, &INSERT_N, DB_PARAMS(db_int(1)), &err));
+	db_release(db);
+	db = acquire(f);
+	assert_int_equal(count_n(f, db), 0);
+	db_release(db);
+	assert_int_equal(db_pool_stats(f->pool).connects, 2);
+}
+
+static const struct db_statement BACKEND_PID = { "backend_pid", "SELECT pg_backend_pid()" };
+static const struct db_statement TERMINATE = { "terminate", "SELECT pg_terminate_backend($1::int, 5000)" };
+
+static int64_t backend_pid(struct fixture *f, struct db *db)
+{
+	struct db_rows *rows;
+
+	OK(db_query(db, &BACKEND_PID, DB_NO_PARAMS, f->arena, &rows, &err));
+	assert_true(db_next(rows));
+	return db_get_int(rows, 0);
+}
+
+static void a_lost_connection_is_told_and_replaced(void **state)
+{
+	struct fixture *f = *state;
+	struct db *db = acquire(f), *killer = acquire(f);
+	struct db_rows **rows;
+	size_t failed = 0;
+
+	OK(db_exec_script(db, STR("CREATE TABLE n (v bigint UNIQUE)"), &err));
+	/* In a transaction. */
+	OK(db_begin(db, &err));
+	OK(db_exec(db, &INSERT_N, DB_PARAMS(db_int(1)), NULL, &err));
+	OK(db_exec(killer, &TERMINATE, DB_PARAMS(db_int(backend_pid(f, db))), NULL, &err));
+	FAILS(db_exec(db, &INSERT_N, DB_PARAMS(db_int(2)), NULL, &err), 503, "");
+	assert_true(db_is_broken(db));
+	assert_false(db_should_retry(db));
+	FAILS(db_commit(db, &err), 503, "");
+	FAILS(db_begin(db, &err), 503, "");
+	FAILS(db_exec_script(db, STR("SELECT 1"), &err), 503, "");
+	db_rollback(db);
+	db_release(db);
+
+	/* In a pipeline. */
+	db = acquire(f);
+	assert_int_equal(count_n(f, db), 0);
+	OK(db_pipeline_begin(db, &err));
+	OK(db_pipeline_add(db, &BACKEND_PID, DB_NO_PARAMS, &err));
+	OK(db_pipeline_flush(db, f->arena, &rows, NULL, &err));
+	assert_true(db_next(rows[0]));
+	OK(db_exec(killer, &TERMINATE, DB_PARAMS(db_int(db_get_int(rows[0], 0))), NULL, &err));
+	OK(db_pipeline_add(db, &INSERT_N, DB_PARAMS(db_int(1)), &err));
+	FAILS(db_pipeline_flush(db, f->arena, &rows, &failed, &err), 503, "");
+	assert_true(failed == SIZE_MAX);
+	FAILS(db_pipeline_add(db, &INSERT_N, DB_PARAMS(db_int(1)), &err), 503, "");
+	FAILS(db_pipeline_end(db, &err), 503, "");
+	db_release(db);
+
+	/* While idle: nobody notices. */
+	db = acquire(f);
+	OK(db_exec(killer, &TERMINATE, DB_PARAMS(db_int(backend_pid(f, db))), NULL, &err));
+	db_release(db);
+	db = acquire(f);
+	assert_int_equal(count_n(f, db), 0);
+	db_release(db);
+	db_release(killer);
+}
+
+static void while_the_server_is_away_the_answer_is_quick(void **state)
+{
+	struct fixture *f = *state;
+	struct db *db = acquire(f);
+	int64_t start_ms, deadline_ms;
+	struct err fault = { 0 };
+
+	db_release(db);
+	test_postgres_shutdown(postgres);
+	start_ms = clock_mono_ms();
+	for (int i = 0; i < 1000; i++) {
+		assert_false(db_acquire(f->pool, &db, &fault));
+		assert_int_equal(fault.status, 503);
+		assert_true(fault.retry_after_ms > 0);
+	}
+	assert_true(clock_mono_ms() - start_ms < 2000);
+	test_postgres_boot(postgres);
+	deadline_ms = clock_mono_ms() + 10000;
+	while (!db_acquire(f->pool, &db, &fault)) {
+		assert_true(clock_mono_ms() < deadline_ms);
+		usleep(50000);
+	}
+	assert_true(backend_pid(f, db) > 0);
+	db_release(db);
+}
+
+static void a_server_that_stands_still_is_given_up(void **state)
+{
+	static const struct db_statement SLEEP = { "sleep", "SELECT pg_sleep(10)" };
+	struct fixture *f = *state;
+	const struct db_pool_config config = { .conninfo = f->conninfo, .size = 1, .timeout_ms = 200 };
+	CLEANUP(db_pool_free) struct db_pool *pool = db_pool_new(&config);
+	struct db *db, *second;
+	struct err fault = { 0 };
+	int64_t start_ms;
+	pid_t pid;
+
+	OK(db_acquire(pool, &db, &err));
+	assert_false(db_acquire(pool, &second, &fault));
+	assert_int_equal(fault.status, 503);
+	start_ms = clock_mono_ms();
+	FAILS(db_exec(db, &SLEEP, DB_NO_PARAMS, NULL, &err), 500, "57014");
+	assert_true(clock_mono_ms() - start_ms < 2000);
+	assert_false(db_is_broken(db));
+	pid = (pid_t)backend_pid(f, db);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	FAILS(db_exec(db, &SLEEP, DB_NO_PARAMS, NULL, &err), 503, "");
+	assert_true(clock_mono_ms() - start_ms < 8000);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	db_release(db);
+}
+
+static void *hold_for_a_while(void *context)
+{
+	struct fixture *f = context;
+
+	for (int i = 0; i < 50; i++) {
+		CLEANUP(db_release) struct db *db = NULL;
+		struct err err = { 0 };
+
+		if (!db_acquire(f->pool, &db, &err)) {
+			fprintf(stderr, "%s\n", err.detail);
+			abort();
+		}
+		if (!db_exec(db, &BACKEND_PID, DB_NO_PARAMS, NULL, &err)) {
+			fprintf(stderr, "%s\n", err.detail);
+			abort();
+		}
+	}
+	return NULL;
+}
+
+static void a_waiter_gets_what_is_released(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t threads[12];
+
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		threads[i] = thread_start("hold", hold_for_a_while, f);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		thread_join(threads[i]);
+	assert_true(db_pool_stats(f->pool).connects <= 4);
+	assert_int_equal(db_pool_stats(f->pool).in_use, 0);
+}
+
+static void a_stale_plan_is_made_anew(void **state)
+{
+	static const struct db_statement SELECT = { "select_v", "SELECT * FROM n" };
+	struct fixture *f = *state;
+	struct db *db = acquire(f), *other = acquire(f);
+	struct db_rows **results, *rows;
+
+	OK(db_exec_script(other, STR("CREATE TABLE n (v bigint)"), &err));
+	OK(db_query(db, &SELECT, DB_NO_PARAMS, f->arena, &rows, &err));
+	OK(db_exec_script(other, STR("ALTER TABLE n ALTER v TYPE text; INSERT INTO n VALUES ('a')"), &err));
+	OK(db_query(db, &SELECT, DB_NO_PARAMS, f->arena, &rows, &err));
+	assert_true(db_next(rows));
+	assert_str(db_get_str(rows, 0), STR("a"));
+
+	/* In a transaction or a pipeline it is the caller who tries again. */
+	OK(db_exec_script(other, STR("ALTER TABLE n ALTER v TYPE bytea USING v::bytea"), &err));
+	OK(db_begin(db, &err));
+	OK(db_exec(db, &BACKEND_PID, DB_NO_PARAMS, NULL, &err));
+	FAILS(db_query(db, &SELECT, DB_NO_PARAMS, f->arena, &rows, &err), 500, "0A000");
+	assert_true(db_should_retry(db));
+	db_rollback(db);
+	OK(db_query(db, &SELECT, DB_NO_PARAMS, f->arena, &rows, &err));
+
+	OK(db_exec_script(other, STR("ALTER TABLE n ALTER v TYPE text USING encode(v, 'hex')"), &err));
+	OK(db_pipeline_begin(db, &err));
+	OK(db_pipeline_add(db, &SELECT, DB_NO_PARAMS, &err));
+	FAILS(db_pipeline_flush(db, f->arena, &results, NULL, &err), 500, "0A000");
+	assert_true(db_should_retry(db));
+	OK(db_pipeline_add(db, &SELECT, DB_NO_PARAMS, &err));
+	OK(db_pipeline_flush(db, f->arena, &results, NULL, &err));
+	OK(db_pipeline_end(db, &err));
+
+	OK(db_exec_script(db, STR("DEALLOCATE ALL"), &err));
+	OK(db_query(db, &SELECT, DB_NO_PARAMS, f->arena, &rows, &err));
+	db_release(db);
+	db_release(other);
+}
+
+static void notifications_wake(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(db_release) struct db *db = acquire(f);
+	CLEANUP(db_release) struct db *other = acquire(f);
+	int64_t start_ms = clock_mono_ms();
+	int wake[2];
+	bool got;
+
+	OK(db_listen(db, "Journal \"1\"", &err));
+	OK(db_wait_notify(db, start_ms + 100, -1, &got, &err));
+	assert_false(got);
+	assert_true(clock_mono_ms() - start_ms >= 100);
+
+	OK(db_notify(other, "Journal \"1\"", STR("7"), &err));
+	OK(db_notify(other, "something else", STR("7"), &err));
+	OK(db_wait_notify(db, clock_mono_ms() + 5000, -1, &got, &err));
+	assert_true(got);
+
+	OK(db_notify(other, "Journal \"1\"", STR("8"), &err));
+	assert_true(backend_pid(f, db) > 0); /* comes with the answer */
+	OK(db_wait_notify(db, clock_mono_ms() + 5000, -1, &got, &err));
+	assert_true(got);
+	OK(db_wait_notify(db, clock_mono_ms(), -1, &got, &err));
+	assert_false(got);
+
+	assert_int_equal(pipe(wake), 0);
+	assert_int_equal(write(wake[1], "x", 1), 1);
+	OK(db_wait_notify(db, clock_mono_ms() + 60000, wake[0], &got, &err));
+	assert_false(got);
+	OK(db_exec(other, &TERMINATE, DB_PARAMS(db_int(backend_pid(f, db))), NULL, &err));
+	close(wake[0]);
+	close(wake[1]);
+	FAILS(db_wait_notify(db, clock_mono_ms() + 60000, -1, &got, &err), 503, "");
+}
+
+static void a_listening_connection_is_not_lent_again(void **state)
+{
+	struct fixture *f = *state;
+	struct db *db = acquire(f);
+
+	OK(db_listen(db, "journal", &err));
+	db_release(db);
+	assert_int_equal(db_pool_stats(f->pool).idle, 0);
+}
+
+static void databases_that_would_sort_otherwise_are_refused(void **state)
+{
+	static const struct {
+		const char *options, *detail;
+	} cases[] = {
+		{ "ENCODING 'LATIN1' LOCALE 'C'", "has the encoding LATIN1, it must be created with UTF8" },
+		{ "LOCALE 'C.UTF-8'", "has the collation C.UTF-8, it must be created with the locale C" },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct str conninfo = test_postgres_database_with(postgres, cases[i].options, f->arena);
+		const struct db_pool_config config = { .conninfo = conninfo, .size = 1 };
+		CLEANUP(db_pool_free) struct db_pool *pool = db_pool_new(&config);
+		struct err err = { 0 };
+		struct db *db;
+
+		assert_false(db_acquire(pool, &db, &err));
+		assert_int_equal(err.status, 500);
+		assert_non_null(strstr(err.detail, cases[i].detail));
+	}
+}
+
+static void bad_values_are_refused_by_the_server(void **state)
+{
+	static const struct db_statement ECHO = { "echo_text", "SELECT $1::text" };
+	struct fixture *f = *state;
+	CLEANUP(db_release) struct db *db = acquire(f);
+
+	FAILS(db_exec(db, &ECHO, DB_PARAMS(db_text(STR("a\0b"))), NULL, &err), 500, "22021");
+	FAILS(db_exec(db, &ECHO, DB_PARAMS(db_text(STR("\xff"))), NULL, &err), 500, "22021");
+	FAILS(db_exec_script(db, STR("SELECT 1; SELECT 1/0; SELECT 2"), &err), 500, "22012");
+	OK(db_exec(db, &ECHO, DB_PARAMS(db_text(STR("fine"))), NULL, &err));
+}
+
 static void migrations_run_once(void **state)
 {
 	static const struct migration all[] = {
@@ -286,6 +598,72 @@ static void migrations_run_once(void **state)
 	FAILS(migrate(db, changed, 2, &applied, &err), 500, "");
 }
 
+struct migration_run {
+	struct fixture *f;
+	size_t applied;
+};
+
+static void *run_migrations(void *context)
+{
+	static const struct migration all[] = {
+		{ 1, "0001_a.sql", STR_INIT("SELECT pg_sleep(0.3); CREATE TABLE a (id bigint);") },
+		{ 2, "0002_b.sql", STR_INIT("-- no transaction\nCREATE INDEX CONCURRENTLY a_id ON a (id);") },
+		{ 3, "0003_c.sql", STR_INIT("INSERT INTO a VALUES (1)") },
+	};
+	struct migration_run *run = context;
+	struct err err = { 0 };
+	struct db *db;
+
+	if (!db_acquire(run->f->pool, &db, &err) || !migrate(db, all, ARRAY_LEN(all), &run->applied, &err)) {
+		fprintf(stderr, "%s\n", err.detail);
+		abort();
+	}
+	db_release(db);
+	return NULL;
+}
+
+static void migrations_run_once_among_many(void **state)
+{
+	struct fixture *f = *state;
+	struct migration_run runs[4] = { { f, 0 }, { f, 0 }, { f, 0 }, { f, 0 } };
+	pthread_t threads[ARRAY_LEN(runs)];
+	size_t applied = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++)
+		threads[i] = thread_start("migrate", run_migrations, &runs[i]);
+	for (size_t i = 0; i < ARRAY_LEN(runs); i++) {
+		thread_join(threads[i]);
+		applied += runs[i].applied;
+	}
+	assert_int_equal(applied, 3);
+}
+
+static void a_migration_that_fails_leaves_nothing(void **state)
+{
+	static const struct migration bad[] = {
+		{ 1, "0001_a.sql", STR_INIT("CREATE TABLE a (id bigint);") },
+		{ 2, "0002_b.sql", STR_INIT("CREATE TABLE b (id bigint); SELECT 1/0;") },
+	};
+	static const struct migration good[] = {
+		{ 1, "0001_a.sql", STR_INIT("CREATE TABLE a (id bigint);") },
+		{ 2, "0002_b.sql", STR_INIT("CREATE TABLE b (id bigint); SELECT pg_sleep(0.4);") },
+	};
+	static const struct db_statement SLEEP = { "sleep", "SELECT pg_sleep(0.4)" };
+	struct fixture *f = *state;
+	const struct db_pool_config config = { .conninfo = f->conninfo, .size = 1, .timeout_ms = 200 };
+	CLEANUP(db_pool_free) struct db_pool *pool = db_pool_new(&config);
+	CLEANUP(db_release) struct db *db = NULL;
+	struct err fault = { 0 };
+	size_t applied;
+
+	OK(db_acquire(pool, &db, &err));
+	assert_false(migrate(db, bad, 2, &applied, &fault));
+	assert_string_equal(fault.detail, "migration 0002_b.sql: script: division by zero (22012)");
+	OK(migrate(db, good, 2, &applied, &err)); /* takes longer than a statement may */
+	assert_int_equal(applied, 1);
+	FAILS(db_exec(db, &SLEEP, DB_NO_PARAMS, NULL, &err), 500, "57014");
+}
+
 static int start_server(void **state UNUSED)
 {
 	postgres = test_postgres_start();
@@ -308,7 +686,20 @@ int main(void)
 		CASE(a_type_may_become_known_after_null),
 		CASE(a_transaction_is_all_or_nothing),
 		CASE(a_pipeline_tells_which_statement_failed),
+		CASE(a_large_pipeline_passes),
+		CASE(an_abandoned_pipeline_leaves_nothing),
+		CASE(a_lost_connection_is_told_and_replaced),
+		CASE(while_the_server_is_away_the_answer_is_quick),
+		CASE(a_server_that_stands_still_is_given_up),
+		CASE(a_waiter_gets_what_is_released),
+		CASE(a_stale_plan_is_made_anew),
+		CASE(notifications_wake),
+		CASE(a_listening_connection_is_not_lent_again),
+		CASE(databases_that_would_sort_otherwise_are_refused),
+		CASE(bad_values_are_refused_by_the_server),
 		CASE(migrations_run_once),
+		CASE(migrations_run_once_among_many),
+		CASE(a_migration_that_fails_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, start_server, stop_server);
