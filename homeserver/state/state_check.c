@@ -34,7 +34,8 @@ static const struct db_statement SELECT_PAGE = {
 	.sql = "SELECT row_id, data FROM state_rows WHERE room_nid = $1 AND row_id > $2 ORDER BY row_id LIMIT " PAGE,
 };
 
-static bool each_row(struct checker *checker, void (*fn)(struct checker *checker, int64_t row_id, struct str data), struct err *err)
+static bool each_row(struct checker *checker, void (*fn)(struct checker *checker, int64_t row_id, struct str data),
+		     struct err *err)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	struct db_rows *rows;
@@ -42,7 +43,8 @@ static bool each_row(struct checker *checker, void (*fn)(struct checker *checker
 
 	do {
 		arena_reset(arena);
-		if (!db_query(checker->db, &SELECT_PAGE, DB_PARAMS(db_int(checker->room), db_int(last)), arena, &rows, err))
+		if (!db_query(checker->db, &SELECT_PAGE, DB_PARAMS(db_int(checker->room), db_int(last)), arena, &rows,
+			      err))
 			return false;
 		while (db_next(rows)) {
 			last = db_get_int(rows, 0);
@@ -68,7 +70,9 @@ static void check_branch(struct checker *checker, struct state_node *branch)
 
 	for (unsigned i = 0; i < branch->count && state_branch_next(branch, &ref); i++) {
 		if (ref % STATE_ROW_NODES >= (int64_t)(uintptr_t)idmap_get(&checker->node_counts, state_ref_row(ref)))
-			report(checker, "state row %" PRId64 " of room %" PRId64 " refers to node %" PRId64 " of row %" PRId64 ", which is missing",
+			report(checker,
+			       "state row %" PRId64 " of room %" PRId64 " refers to node %" PRId64 " of row %" PRId64
+			       ", which is missing",
 			       branch->row->id, checker->room, ref % STATE_ROW_NODES, state_ref_row(ref));
 	}
 }
@@ -103,16 +107,19 @@ static bool check_roots(struct checker *checker, const int64_t *roots, size_t co
 			fault = err->detail;
 		}
 		if (fault)
-			report(checker, "state root %" PRId64 " of room %" PRId64 ": %s", roots[i], checker->room, fault);
+			report(checker, "state root %" PRId64 " of room %" PRId64 ": %s", roots[i], checker->room,
+			       fault);
 		else
 			known = roots[i];
 	}
 	return true;
 }
 
-bool state_store_check(struct db *db, nid_t room, const int64_t *roots, size_t count, const struct state_check *check, struct err *err)
+bool state_store_check(struct db *db, nid_t room, const int64_t *roots, size_t count, const struct state_check *check,
+		       struct err *err)
 {
 	CLEANUP(checker_done) struct checker checker = { .db = db, .room = room, .check = check };
 
-	return each_row(&checker, check_row, err) && each_row(&checker, check_references, err) && check_roots(&checker, roots, count, err);
+	return each_row(&checker, check_row, err) && each_row(&checker, check_references, err) &&
+	       check_roots(&checker, roots, count, err);
 }

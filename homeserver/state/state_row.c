@@ -90,7 +90,8 @@ bool state_row_open(struct str data, int64_t row_id, struct state_row *ret_row)
 		row.node_count = 0;
 	}
 	while (at < end) {
-		if (row.node_count == STATE_ROW_NODES || !take_varint(&at, end, &len) || len == 0 || len > (size_t)(end - at))
+		if (row.node_count == STATE_ROW_NODES || !take_varint(&at, end, &len) || len == 0 ||
+		    len > (size_t)(end - at))
 			return false;
 		row.start[row.node_count] = (uint16_t)(at - start);
 		at += len;
@@ -120,7 +121,7 @@ bool state_node_open(const struct state_row *row, unsigned index, struct state_n
 			return false;
 		node.bitmap = (state_bitmap)take_fixed(node.at, sizeof(state_bitmap));
 		node.at += sizeof(state_bitmap);
-		node.count = (unsigned)__builtin_popcountll(node.bitmap);
+		node.count = (unsigned)__builtin_popcount(node.bitmap);
 	}
 	if (node.count == 0 || node.count > (node.is_branch ? STATE_FANOUT : STATE_LEAF_MAX))
 		return false;
@@ -174,8 +175,8 @@ bool state_branch_next(struct state_node *branch, state_ref *ret_ref)
 
 bool state_branch_child(struct state_node branch, unsigned slot, state_ref *ret_ref)
 {
-	state_bitmap bit = (state_bitmap)1 << slot;
-	int before = __builtin_popcountll(branch.bitmap & (bit - 1));
+	unsigned bit = 1u << slot;
+	int before = __builtin_popcount(branch.bitmap & (bit - 1));
 
 	*ret_ref = 0;
 	if (!(branch.bitmap & bit))
@@ -245,7 +246,7 @@ static size_t encode_branch(const struct state_draft *draft, int64_t row_id, uin
 	state_bitmap bitmap = 0;
 
 	for (unsigned i = 0; i < STATE_FANOUT; i++)
-		bitmap |= (state_bitmap)(draft->children[i] != 0) << i;
+		bitmap = (state_bitmap)(bitmap | (draft->children[i] != 0) << i);
 	len += put_fixed(out + len, bitmap, sizeof(bitmap));
 	for (unsigned i = 0; i < STATE_FANOUT; i++) {
 		if (draft->children[i])
@@ -283,8 +284,8 @@ struct str state_row_finish(const struct state_row_writer *writer, struct arena 
 	return (struct str){ (const char *)out, 1 + writer->len };
 }
 
-struct str state_row_finish_root(const struct state_row_writer *writer, const struct state_info *info, const uint8_t *bytes, size_t len,
-                                 struct arena *arena)
+struct str state_row_finish_root(const struct state_row_writer *writer, const struct state_info *info,
+				 const uint8_t *bytes, size_t len, struct arena *arena)
 {
 	uint8_t *out = arena_alloc(arena, HEADER_MAX + LENGTH_MAX + len + writer->len);
 	size_t at = 0;

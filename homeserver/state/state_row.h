@@ -1,16 +1,17 @@
 /*
  * The packed form of trie nodes, for state_trie.c and its checks.
  *
- *   row    = flags [count hash:16 joined] node*     flags: 1 a root row, 2 partial; node 0 stands in root rows only, others count from 1
- *   node   = length (leaf | branch)                 a row has at most 32 nodes
- *   leaf   = n << 1, entry{n}                       1 ≤ n ≤ 64, keys rise
- *   entry  = tag [server] event                     tag: number << 4 | new_server << 3 | membership
- *   branch = 1, bitmap:4, reference{bits set}       at least one
+ *   row    = flags [count hash:16 joined] node...    flags: 1 a root row, 2 partial
+ *   node   = length (leaf | branch)                  node 0 is a root row's root; all others count from 1, up to 31
+ *   leaf   = n << 1, entry{n}                        1 ≤ n ≤ 64, keys rise
+ *   entry  = tag [server] event                      tag: number << 4 | new_server << 3 | membership
+ *   branch = 1, bitmap:2, reference{bits set}        at least one
  *
- * Fixed widths are little-endian, all else LEB128 of at most 10 bytes in its shortest form. An entry's number is the lower half of its key,
- * less the entry's before it if both are of one server; else the server follows, less the one before it (0 at first). Events are zigzag
- * differences to the entry before (0 at first): members who came together have neighbouring numbers. A reference is a row's id × 32 + a
- * node's index, written as the zigzag of (own row × 32 + 31 − reference). One to the same row is to a lower index, but from the root's.
+ * Fixed widths are little-endian, all else LEB128 of at most 10 bytes in its shortest form. An entry's number is the
+ * lower half of its key, less the entry's before it if both are of one server; else the server follows, less the one
+ * before it (0 at first). Events are zigzag differences to the entry before (0 at first): members who came together
+ * have neighbouring numbers. A reference is a row's id × 32 + a node's index, written as the zigzag of (own row × 32 +
+ * 31 − reference). One to the same row is to a lower index, but from the root's.
  *
  * So every row has one encoding. The decoder checks each step and allocates nothing.
  */
@@ -18,13 +19,13 @@
 
 #include "state/state_trie.h"
 
-#define STATE_FANOUT_BITS 5
+#define STATE_FANOUT_BITS 4
 #define STATE_FANOUT      (1 << STATE_FANOUT_BITS)
 #define STATE_LEAF_MAX    64
 #define STATE_ROW_NODES   32
 #define STATE_NODE_MAX    1536 /* a leaf of 64 entries at their longest: 6 + 5 + 10 bytes each */
 
-typedef uint32_t state_bitmap;
+typedef uint16_t state_bitmap;
 typedef int64_t state_ref; /* row × STATE_ROW_NODES + index; 0: nothing */
 
 static inline UNUSED int64_t state_ref_row(state_ref ref)
@@ -87,5 +88,5 @@ bool state_row_add(struct state_row_writer *writer, const uint8_t *bytes, size_t
 bool state_row_has_place(const struct state_row_writer *writer, size_t len);
 /* The row's bytes, without a root; and with one. */
 struct str state_row_finish(const struct state_row_writer *writer, struct arena *arena);
-struct str state_row_finish_root(const struct state_row_writer *writer, const struct state_info *info, const uint8_t *bytes, size_t len,
-                                 struct arena *arena);
+struct str state_row_finish_root(const struct state_row_writer *writer, const struct state_info *info,
+				 const uint8_t *bytes, size_t len, struct arena *arena);

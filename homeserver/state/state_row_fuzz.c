@@ -45,7 +45,8 @@ static void require_round_trip(struct str data, struct arena *arena)
 	}
 	if (row.is_root) {
 		read_draft(&row, 0, arena, &draft);
-		again = state_row_finish_root(&writer, &row.info, bytes, state_draft_encode(&draft, ROW_ID, bytes), arena);
+		again = state_row_finish_root(&writer, &row.info, bytes, state_draft_encode(&draft, ROW_ID, bytes),
+					      arena);
 	} else {
 		again = state_row_finish(&writer, arena);
 	}
@@ -53,8 +54,8 @@ static void require_round_trip(struct str data, struct arena *arena)
 }
 
 /* The row under test is all rows. */
-static bool same_rows(void *context, nid_t room UNUSED, const int64_t *row_ids UNUSED, size_t count, struct arena *arena UNUSED,
-                      struct str *ret_data, struct err *err UNUSED)
+static bool same_rows(void *context, nid_t room UNUSED, const int64_t *row_ids UNUSED, size_t count,
+		      struct arena *arena UNUSED, struct str *ret_data, struct err *err UNUSED)
 {
 	for (size_t i = 0; i < count; i++)
 		ret_data[i] = *(struct str *)context;

@@ -93,8 +93,8 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* ret_data[i] stays as it is where the database has no such row. */
-static bool select_rows(struct db *db, nid_t room, const int64_t *row_ids, size_t count, struct arena *arena, struct str *ret_data,
-                        struct err *err)
+static bool select_rows(struct db *db, nid_t room, const int64_t *row_ids, size_t count, struct arena *arena,
+			struct str *ret_data, struct err *err)
 {
 	struct db_rows *rows;
 
@@ -110,8 +110,8 @@ static bool select_rows(struct db *db, nid_t room, const int64_t *row_ids, size_
 	return true;
 }
 
-static bool select_rows_on(struct state_store *store, struct db *db, nid_t room, const int64_t *row_ids, size_t count, struct arena *arena,
-                           struct str *ret_data, struct err *err)
+static bool select_rows_on(struct state_store *store, struct db *db, nid_t room, const int64_t *row_ids, size_t count,
+			   struct arena *arena, struct str *ret_data, struct err *err)
 {
 	CLEANUP(db_release) struct db *own = NULL;
 
@@ -121,22 +121,24 @@ static bool select_rows_on(struct state_store *store, struct db *db, nid_t room,
 }
 
 /* The rows that are neither pinned nor cached: their places in `row_ids`. */
-static size_t find_near(struct state_store *store, const int64_t *row_ids, size_t count, struct arena *arena, struct str *ret_data,
-                        size_t *ret_missing)
+static size_t find_near(struct state_store *store, const int64_t *row_ids, size_t count, struct arena *arena,
+			struct str *ret_data, size_t *ret_missing)
 {
 	size_t missing = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!cache_get(store->cache, row_ids[i], arena, &ret_data[i]) && !find_pinned(store, row_ids[i], arena, &ret_data[i]))
+		if (!cache_get(store->cache, row_ids[i], arena, &ret_data[i]) &&
+		    !find_pinned(store, row_ids[i], arena, &ret_data[i]))
 			ret_missing[missing++] = i;
 	}
 	return missing;
 }
 
-static bool fetch(struct state_store *store, struct db *db, nid_t room, const int64_t *row_ids, size_t count, struct arena *arena,
-                  struct str *ret_data, struct err *err)
+static bool fetch(struct state_store *store, struct db *db, nid_t room, const int64_t *row_ids, size_t count,
+		  struct arena *arena, struct str *ret_data, struct err *err)
 {
-	size_t *places = ARENA_ARRAY(arena, count, size_t), missing = find_near(store, row_ids, count, arena, ret_data, places);
+	size_t *places = ARENA_ARRAY(arena, count, size_t),
+	       missing = find_near(store, row_ids, count, arena, ret_data, places);
 	int64_t *ids = ARENA_ARRAY(arena, missing, int64_t);
 	struct str *data = ARENA_ARRAY(arena, missing, struct str);
 
@@ -188,7 +190,8 @@ static bool take_id(struct state_store *store, int64_t *ret_row_id)
 	return true;
 }
 
-/* Several threads may find the block used up at once: the last one's new block stays, the rest of the others' is never used. */
+/* Several threads may find the block used up at once: the last one's new block stays, the rest of the others' is never
+ * used. */
 static bool next_id(struct state_store *store, struct db *db, int64_t *ret_row_id, struct err *err)
 {
 	int64_t first;
@@ -206,7 +209,8 @@ static bool next_id(struct state_store *store, struct db *db, int64_t *ret_row_i
 
 /* Sources */
 
-static bool pool_rows(void *context, nid_t room, const int64_t *row_ids, size_t count, struct arena *arena, struct str *ret_data, struct err *err)
+static bool pool_rows(void *context, nid_t room, const int64_t *row_ids, size_t count, struct arena *arena,
+		      struct str *ret_data, struct err *err)
 {
 	return fetch(context, NULL, room, row_ids, count, arena, ret_data, err);
 }
@@ -221,7 +225,8 @@ struct state_source state_store_source(struct state_store *store)
 	return (struct state_source){ pool_rows, pool_next_row_id, store };
 }
 
-static bool on_rows(void *context, nid_t room, const int64_t *row_ids, size_t count, struct arena *arena, struct str *ret_data, struct err *err)
+static bool on_rows(void *context, nid_t room, const int64_t *row_ids, size_t count, struct arena *arena,
+		    struct str *ret_data, struct err *err)
 {
 	struct state_store_on *on = context;
 
@@ -243,5 +248,6 @@ struct state_source state_store_source_on(struct state_store_on *on)
 const struct db_statement STATE_ROW_INSERT = {
 	.name = "state_row_insert",
 	.sql = "INSERT INTO state_rows (room_nid, row_id, data)"
-	       " SELECT room_nid, row_id, data FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (room_nid, row_id, data)",
+	       " SELECT room_nid, row_id, data FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS new (room_nid, "
+	       "row_id, data)",
 };

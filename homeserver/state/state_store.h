@@ -1,8 +1,9 @@
 /*
- * Where the rows of the state tries live: the table state_rows, with a cache of their bytes for the process. Rows never change, so the
- * cache needs no upkeep. Any number of threads may use a store.
+ * Where the rows of the state tries live: the table state_rows, with a cache of their bytes for the process. Rows never
+ * change, so the cache needs no upkeep. Any number of threads may use a store.
  *
- * A root may be built upon before its rows are committed: what was handed to the journal is pinned until the commit's outcome is known.
+ * A root may be built upon before its rows are committed: what was handed to the journal is pinned until the commit's
+ * outcome is known.
  *
  *   struct state_source source = state_store_source(store);
  *   state_apply(&source, room, root, &change, 1, STATE_AS_BEFORE, arena, &build, err);
@@ -21,10 +22,12 @@ struct state_store *state_store_new(struct db_pool *pool, size_t cache_bytes);
 void state_store_free(struct state_store *store);
 DEFINE_CLEANUP(struct state_store *, state_store_free)
 
-/* Takes a connection of the pool for each fetch of rows that are neither pinned nor cached, and when its row numbers run out. */
+/* Takes a connection of the pool for each fetch of rows that are neither pinned nor cached, and when its row numbers
+ * run out. */
 struct state_source state_store_source(struct state_store *store);
 
-/* The same over a connection that the caller holds already: who holds one must not wait for another. `on` outlives the source. */
+/* The same over a connection that the caller holds already: who holds one must not wait for another. `on` outlives the
+ * source. */
 struct state_store_on {
 	struct state_store *store;
 	struct db *db;
@@ -40,11 +43,13 @@ void state_store_unpin(struct state_store *store, const struct state_build *buil
 extern const struct db_statement STATE_ROW_INSERT;
 
 /*
- * Checks the rows of a room and `roots`, in the order in which they followed each other: every row decodes, every reference has its node,
- * every root's count and hash agree with its entries. Each problem is reported in words. false: the check could not be run to its end.
+ * Checks the rows of a room and `roots`, in the order in which they followed each other: every row decodes, every
+ * reference has its node, every root's count and hash agree with its entries. Each problem is reported in words. false:
+ * the check could not be run to its end.
  */
 struct state_check {
 	void (*report)(void *context, const char *problem);
 	void *context;
 };
-bool state_store_check(struct db *db, nid_t room, const int64_t *roots, size_t count, const struct state_check *check, struct err *err);
+bool state_store_check(struct db *db, nid_t room, const int64_t *roots, size_t count, const struct state_check *check,
+		       struct err *err);

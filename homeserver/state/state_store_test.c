@@ -54,7 +54,8 @@ static int tear_down(void **state)
 
 static void store_rows(struct fixture *f, nid_t room, const struct state_build *build)
 {
-	int64_t *rooms = ARENA_ARRAY(f->arena, build->row_count, int64_t), *ids = ARENA_ARRAY(f->arena, build->row_count, int64_t);
+	int64_t *rooms = ARENA_ARRAY(f->arena, build->row_count, int64_t),
+		*ids = ARENA_ARRAY(f->arena, build->row_count, int64_t);
 	struct str *data = ARENA_ARRAY(f->arena, build->row_count, struct str);
 	int64_t stored;
 
@@ -64,8 +65,9 @@ static void store_rows(struct fixture *f, nid_t room, const struct state_build *
 		data[i] = build->rows[i].data;
 	}
 	assert_true(db_exec(f->db, &STATE_ROW_INSERT,
-	                    DB_PARAMS(db_ints(rooms, build->row_count), db_ints(ids, build->row_count), db_bytes_array(data, build->row_count)),
-	                    &stored, &f->err));
+			    DB_PARAMS(db_ints(rooms, build->row_count), db_ints(ids, build->row_count),
+				      db_bytes_array(data, build->row_count)),
+			    &stored, &f->err));
 	assert_int_equal(stored, build->row_count);
 }
 
@@ -85,7 +87,8 @@ static struct state_build build_room(struct fixture *f, size_t count)
 	struct state_build build;
 
 	for (size_t i = 0; i < count; i++)
-		entries[i] = (struct state_entry){ (nid_t)(i % 5) << 32 | (nid_t)(i + 1), (nid_t)i + 1, i % 5 ? MEMBERSHIP_JOIN : MEMBERSHIP_NONE };
+		entries[i] = (struct state_entry){ (nid_t)(i % 5) << 32 | (nid_t)(i + 1), (nid_t)i + 1,
+						   i % 5 ? MEMBERSHIP_JOIN : MEMBERSHIP_NONE };
 	build = apply(f, 0, entries, count);
 	store_rows(f, ROOM, &build);
 	return build;
@@ -168,6 +171,58 @@ static void hands_out_row_ids_once(void **state)
 	idmap_done(&seen);
 }
 
+struct worker {
+	struct fixture *fixture;
+	nid_t first_key;
+	pthread_t thread;
+	int64_t root;
+	bool ok;
+};
+
+/* A room's life: each change is built on the one before, which is pinned, and not always stored yet. */
+static void *change_and_read(void *context)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	struct worker *worker = context;
+	const struct state_source *source = &worker->fixture->source;
+	struct state_store *store = worker->fixture->store;
+	struct state_build builds[200];
+	struct err err = { 0 };
+
+	worker->ok = true;
+	for (size_t i = 0; i < ARRAY_LEN(builds) && worker->ok; i++) {
+		struct state_entry change = { worker->first_key + (nid_t)(i % 90), (nid_t)i + 1, MEMBERSHIP_NONE }, got;
+
+		worker->ok =
+			state_apply(source, ROOM, worker->root, &change, 1, STATE_AS_BEFORE, arena, &builds[i], &err) &&
+			builds[i].root != worker->root;
+		state_store_pin(store, &builds[i]);
+		worker->root = builds[i].root;
+		worker->ok = worker->ok && state_get(source, ROOM, worker->root, &change.key, 1, &got, &err) &&
+			     got.event == change.event;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(builds) && worker->ok; i++)
+		state_store_unpin(store, &builds[i], true);
+	return NULL;
+}
+
+static void serves_threads(void **state)
+{
+	struct fixture *f = *state;
+	struct worker workers[4];
+
+	for (size_t i = 0; i < ARRAY_LEN(workers); i++) {
+		workers[i] = (struct worker){ .fixture = f, .first_key = 1 + (nid_t)i * 1000 };
+		workers[i].thread = thread_start("worker", change_and_read, &workers[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(workers); i++)
+		thread_join(workers[i].thread);
+	for (size_t i = 0; i < ARRAY_LEN(workers); i++) {
+		assert_true(workers[i].ok);
+		assert_int_equal(load_count(f, &f->source, workers[i].root), 90);
+	}
+}
+
 static void count_problem(void *context, const char *problem UNUSED)
 {
 	++*(size_t *)context;
@@ -218,8 +273,8 @@ static void the_check_finds_damage(void **state)
 	damage(f, &MISCOUNT, roots[1]);
 	assert_int_equal(problems(f, roots, ARRAY_LEN(roots)), 0);
 	damage(f, &CUT, roots[2]);
-	assert_int_equal(problems(f, roots, 2), 1);                  /* the row */
-	assert_int_equal(problems(f, roots, ARRAY_LEN(roots)), 2);   /* and the root */
+	assert_int_equal(problems(f, roots, 2), 1);                /* the row */
+	assert_int_equal(problems(f, roots, ARRAY_LEN(roots)), 2); /* and the root */
 	damage(f, &DELETE, build.rows[0].row_id);
 	assert_true(problems(f, roots, ARRAY_LEN(roots)) > 3);
 }
@@ -231,6 +286,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(says_what_row_is_missing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(builds_on_rows_that_are_not_stored_yet, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(hands_out_row_ids_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(serves_threads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_check_finds_damage, set_up, tear_down),
 	};
 	int failed;

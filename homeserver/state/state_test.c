@@ -14,16 +14,18 @@ struct world {
 	struct arena *arena;
 	struct idmap rows; /* id → struct str */
 	int64_t last_row_id;
+	size_t rows_read;
 	struct state_source source;
 	uint64_t random;
 };
 
-static bool memory_rows(void *context, nid_t room, const int64_t *row_ids, size_t count, struct arena *arena UNUSED, struct str *ret_data,
-                        struct err *err)
+static bool memory_rows(void *context, nid_t room, const int64_t *row_ids, size_t count, struct arena *arena UNUSED,
+			struct str *ret_data, struct err *err)
 {
 	struct world *world = context;
 
 	assert_int_equal(room, ROOM);
+	world->rows_read += count;
 	for (size_t i = 0; i < count; i++) {
 		struct str *data = idmap_get(&world->rows, row_ids[i]);
 
@@ -46,7 +48,8 @@ static bool memory_row_id(void *context, int64_t *ret_row_id, struct err *err UN
 
 static void world_open(struct world *world, uint64_t seed)
 {
-	*world = (struct world){ .arena = arena_new(), .random = seed, .source = { memory_rows, memory_row_id, world } };
+	*world =
+		(struct world){ .arena = arena_new(), .random = seed, .source = { memory_rows, memory_row_id, world } };
 }
 
 static void world_close(struct world *world)
@@ -75,8 +78,8 @@ static int64_t keep(struct world *world, const struct state_build *build)
 	return build->root;
 }
 
-static struct state_build apply_marked(struct world *world, int64_t root, const struct state_entry *changes, size_t count,
-                                       enum state_mark mark)
+static struct state_build apply_marked(struct world *world, int64_t root, const struct state_entry *changes,
+				       size_t count, enum state_mark mark)
 {
 	struct state_build build;
 	struct err err = { 0 };
@@ -190,7 +193,8 @@ static void assert_reads_as(struct world *world, int64_t root, const struct naiv
 	assert_null(fault);
 }
 
-static void assert_diff_is(struct world *world, int64_t before, const struct naive *old, int64_t after, const struct naive *new)
+static void assert_diff_is(struct world *world, int64_t before, const struct naive *old, int64_t after,
+			   const struct naive *new)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	struct state_delta *deltas;
@@ -204,7 +208,8 @@ static void assert_diff_is(struct world *world, int64_t before, const struct nai
 		expected += old->entries[i].event != new->entries[i].event;
 	assert_int_equal(count, expected);
 	for (size_t i = 0; i < count; i++) {
-		const struct state_entry *b = &old->entries[index_of(deltas[i].key)], *a = &new->entries[index_of(deltas[i].key)];
+		const struct state_entry *b = &old->entries[index_of(deltas[i].key)],
+					 *a = &new->entries[index_of(deltas[i].key)];
 
 		assert_true(i == 0 || deltas[i - 1].key < deltas[i].key);
 		assert_int_equal(deltas[i].before, b->event);
@@ -229,7 +234,8 @@ static void random_history(uint64_t seed, size_t keys, size_t most_changes, unsi
 
 	world_open(&world, seed);
 	for (size_t v = 1; v < VERSIONS; v++) {
-		size_t from = draw(&world, 4) ? v - 1 : (size_t)draw(&world, v), count = 1 + (size_t)draw(&world, most_changes);
+		size_t from = draw(&world, 4) ? v - 1 : (size_t)draw(&world, v),
+		       count = 1 + (size_t)draw(&world, most_changes);
 		struct state_entry *changes = ARENA_ARRAY(world.arena, count, struct state_entry);
 
 		for (size_t i = 0; i < count; i++)
@@ -293,8 +299,12 @@ static void equality_does_not_depend_on_history(void **state UNUSED)
 
 static void what_changes_nothing_gives_the_same_root(void **state UNUSED)
 {
-	struct state_entry entries[] = { { 1, 10, MEMBERSHIP_NONE }, { 2, 11, MEMBERSHIP_NONE }, { INT64_C(1) << 32 | 3, 12, MEMBERSHIP_JOIN } };
-	struct state_entry gone[] = { { 1, 0, MEMBERSHIP_NONE }, { 9, 0, MEMBERSHIP_NONE }, { 1, 10, MEMBERSHIP_NONE } };
+	struct state_entry entries[] = { { 1, 10, MEMBERSHIP_NONE },
+					 { 2, 11, MEMBERSHIP_NONE },
+					 { INT64_C(1) << 32 | 3, 12, MEMBERSHIP_JOIN } };
+	struct state_entry gone[] = { { 1, 0, MEMBERSHIP_NONE },
+				      { 9, 0, MEMBERSHIP_NONE },
+				      { 1, 10, MEMBERSHIP_NONE } };
 	struct state_build build, same;
 	struct world world;
 
@@ -306,7 +316,8 @@ static void what_changes_nothing_gives_the_same_root(void **state UNUSED)
 	same = apply_marked(&world, build.root, entries, ARRAY_LEN(entries), STATE_COMPLETE);
 	assert_int_equal(same.root, build.root);
 	assert_int_equal(same.row_count, 0);
-	same = apply_marked(&world, build.root, gone, ARRAY_LEN(gone), STATE_AS_BEFORE); /* the last change of a key stands */
+	same = apply_marked(&world, build.root, gone, ARRAY_LEN(gone),
+			    STATE_AS_BEFORE); /* the last change of a key stands */
 	assert_int_equal(same.root, build.root);
 	for (size_t i = 0; i < ARRAY_LEN(entries); i++)
 		entries[i].event = 0;
@@ -334,24 +345,62 @@ static void a_root_is_partial_until_said_otherwise(void **state UNUSED)
 	world_close(&world);
 }
 
+#define MEMBERS 20000
+
+/* Half the members are of one server, the others spread. */
+static int64_t build_big_room(struct world *world)
+{
+	struct state_entry *all = ARENA_ARRAY(world->arena, MEMBERS, struct state_entry);
+	struct state_build build;
+
+	for (size_t i = 0; i < MEMBERS; i++) {
+		nid_t server = i % 2 ? 1 : 2 + (nid_t)draw(world, 1000);
+
+		all[i] = (struct state_entry){ server << 32 | (nid_t)(i + 1), (nid_t)i + 1, MEMBERSHIP_JOIN };
+	}
+	build = apply_marked(world, 0, all, MEMBERS, STATE_AS_BEFORE);
+	assert_int_equal(build.info.joined, MEMBERS);
+	assert_true(build.row_count > 50);
+	return build.root;
+}
+
 static void one_change_of_a_big_room_is_one_small_row(void **state UNUSED)
 {
-	const size_t members = 20000;
-	struct state_entry *all, change = { INT64_C(5) << 32 | 777, 1 << 29, MEMBERSHIP_LEAVE };
+	static const struct state_entry change = { INT64_C(1) << 32 | 778, 1 << 29, MEMBERSHIP_LEAVE };
 	struct state_build build;
 	struct world world;
+	int64_t root;
 
 	world_open(&world, 3);
-	all = ARENA_ARRAY(world.arena, members, struct state_entry);
-	for (size_t i = 0; i < members; i++)
-		all[i] = (struct state_entry){ INT64_C(5) << 32 | (nid_t)(i + 1), (nid_t)i + 1, MEMBERSHIP_JOIN };
-	build = apply_marked(&world, 0, all, members, STATE_AS_BEFORE);
-	assert_int_equal(build.info.joined, members);
-	assert_true(build.row_count > 10);
-	build = apply_marked(&world, build.root, &change, 1, STATE_AS_BEFORE);
+	root = build_big_room(&world);
+	build = apply_marked(&world, root, &change, 1, STATE_AS_BEFORE);
 	assert_int_equal(build.row_count, 1);
-	assert_true(build.rows[0].data.len < 1500);
-	assert_int_equal(build.info.joined, members - 1);
+	assert_true(build.rows[0].data.len < 1000);
+	assert_int_equal(build.info.joined, MEMBERS - 1);
+	world_close(&world);
+}
+
+static void reads_no_more_than_it_must(void **state UNUSED)
+{
+	static const struct state_entry change = { INT64_C(1) << 32 | 778, 1 << 29, MEMBERSHIP_LEAVE };
+	struct state_entry *entries, got;
+	struct state_delta *deltas;
+	struct err err = { 0 };
+	int64_t before, after;
+	struct world world;
+	size_t count;
+
+	world_open(&world, 4);
+	before = build_big_room(&world);
+	after = apply(&world, before, &change, 1);
+	world.rows_read = 0;
+	assert_true(state_get(&world.source, ROOM, after, &change.key, 1, &got, &err) && got.event == change.event);
+	assert_int_equal(world.rows_read, 1);
+	assert_true(state_diff(&world.source, ROOM, before, after, world.arena, &deltas, &count, &err) && count == 1);
+	assert_true(world.rows_read < 10);
+	world.rows_read = 0;
+	assert_true(state_load_server(&world.source, ROOM, after, 77, world.arena, &entries, &count, &err) && count);
+	assert_true(world.rows_read < 10);
 	world_close(&world);
 }
 
@@ -365,8 +414,9 @@ static void holds_the_greatest_numbers(void **state UNUSED)
 
 	world_open(&world, 1);
 	for (size_t i = 0; i < ARRAY_LEN(entries); i++)
-		entries[i] = (struct state_entry){ (INT64_C(0x7fffffff) - (nid_t)(i * 33000000)) << 32 | (UINT32_MAX - (nid_t)i),
-			                           i % 2 ? INT64_MAX : 1, MEMBERSHIP_KNOCK };
+		entries[i] = (struct state_entry){ (INT64_C(0x7fffffff) - (nid_t)(i * 33000000)) << 32 |
+							   (UINT32_MAX - (nid_t)i),
+						   i % 2 ? INT64_MAX : 1, MEMBERSHIP_KNOCK };
 	root = apply(&world, 0, entries, ARRAY_LEN(entries));
 	for (size_t i = 0; i < ARRAY_LEN(entries); i++) {
 		assert_true(state_get(&world.source, ROOM, root, &entries[i].key, 1, &got, &err));
@@ -398,17 +448,40 @@ static void refuses_damaged_rows(void **state UNUSED)
 		{ "no such membership", STR_INIT("\0\3\2\x16\2"), false },
 		{ "a server that is the one before", STR_INIT("\0\4\2\x18\0\2"), false },
 		{ "not the shortest number", STR_INIT("\0\4\2\x90\0\2"), false },
-		{ "a branch of nothing", STR_INIT("\0\5\1\0\0\0\0"), false },
-		{ "a branch to an older row's node", STR_INIT("\0\6\1\1\0\0\0\x40"), true },
-		{ "a branch to an older row's root", STR_INIT("\0\6\1\1\0\0\0\x7e"), false },
-		{ "a branch to itself", STR_INIT("\0\6\1\1\0\0\0\x3c"), false },
-		{ "a branch to what comes after it", STR_INIT("\0\6\1\1\0\0\0\x3a\3\2\x10\2"), false },
-		{ "a root that branches to its row's node", STR_INIT("\1\1" "0123456789abcdef" "\0\6\1\1\0\0\0\x3c\3\2\x10\2"), true },
-		{ "a root that branches to a node that is not there", STR_INIT("\1\1" "0123456789abcdef" "\0\6\1\1\0\0\0\x3a\3\2\x10\2"), false },
-		{ "a root", STR_INIT("\1\1" "0123456789abcdef" "\0\3\2\x10\2"), true },
-		{ "a root without entries", STR_INIT("\1\0" "0123456789abcdef" "\0\3\2\x10\2"), false },
-		{ "more joined than there are", STR_INIT("\1\1" "0123456789abcdef" "\2\3\2\x10\2"), false },
-		{ "a root cut off", STR_INIT("\1\1" "0123456789abcdef"), false },
+		{ "a branch of nothing", STR_INIT("\0\3\1\0\0"), false },
+		{ "a branch to an older row's node", STR_INIT("\0\4\1\1\0\x40"), true },
+		{ "a branch to an older row's root", STR_INIT("\0\4\1\1\0\x7e"), false },
+		{ "a branch to itself", STR_INIT("\0\4\1\1\0\x3c"), false },
+		{ "a branch to what comes after it", STR_INIT("\0\4\1\1\0\x3a\3\2\x10\2"), false },
+		{ "a root that branches to its row's node",
+		  STR_INIT("\1\1"
+			   "0123456789abcdef"
+			   "\0\4\1\1\0\x3c\3\2\x10\2"),
+		  true },
+		{ "a root that branches to a node that is not there",
+		  STR_INIT("\1\1"
+			   "0123456789abcdef"
+			   "\0\4\1\1\0\x3a\3\2\x10\2"),
+		  false },
+		{ "a root",
+		  STR_INIT("\1\1"
+			   "0123456789abcdef"
+			   "\0\3\2\x10\2"),
+		  true },
+		{ "a root without entries",
+		  STR_INIT("\1\0"
+			   "0123456789abcdef"
+			   "\0\3\2\x10\2"),
+		  false },
+		{ "more joined than there are",
+		  STR_INIT("\1\1"
+			   "0123456789abcdef"
+			   "\2\3\2\x10\2"),
+		  false },
+		{ "a root cut off",
+		  STR_INIT("\1\1"
+			   "0123456789abcdef"),
+		  false },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -465,6 +538,7 @@ int main(void)
 		cmocka_unit_test(what_changes_nothing_gives_the_same_root),
 		cmocka_unit_test(a_root_is_partial_until_said_otherwise),
 		cmocka_unit_test(one_change_of_a_big_room_is_one_small_row),
+		cmocka_unit_test(reads_no_more_than_it_must),
 		cmocka_unit_test(holds_the_greatest_numbers),
 		cmocka_unit_test(refuses_damaged_rows),
 		cmocka_unit_test(survives_flipped_bytes),

@@ -5,8 +5,9 @@
 #include "state/state_row.h"
 
 /*
- * All walks go level by level and fetch the rows of a level at once. A branch of level 0 or 1 is split by the hash of the server, those
- * below by that of the key. id_hash() maps different keys to different values, so at STATE_LEVELS there is one entry left at most.
+ * All walks go level by level and fetch the rows of a level at once. A branch of level 0 or 1 is split by the hash of
+ * the server, those below by that of the key. id_hash() maps different keys to different values, so at STATE_LEVELS
+ * there is one entry left at most.
  */
 #define SERVER_LEVELS 2
 #define STATE_LEVELS  (SERVER_LEVELS + (64 + STATE_FANOUT_BITS - 1) / STATE_FANOUT_BITS)
@@ -85,7 +86,8 @@ static bool reader_fetch(struct reader *reader, const state_ref *refs, size_t co
 	size_t wanted = rows_wanted(reader, refs, count, ids);
 	struct str *data = ARENA_ARRAY(reader->arena, wanted, struct str);
 
-	if (wanted && !reader->source->rows(reader->source->context, reader->room, ids, wanted, reader->arena, data, err))
+	if (wanted &&
+	    !reader->source->rows(reader->source->context, reader->room, ids, wanted, reader->arena, data, err))
 		return false;
 	for (size_t i = 0; i < wanted; i++) {
 		struct state_row *row = ARENA_NEW(reader->arena, struct state_row);
@@ -98,12 +100,14 @@ static bool reader_fetch(struct reader *reader, const state_ref *refs, size_t co
 }
 
 /* Opens a node whose row has been fetched. */
-static bool reader_node(const struct reader *reader, state_ref ref, unsigned level, struct state_node *ret_node, struct err *err)
+static bool reader_node(const struct reader *reader, state_ref ref, unsigned level, struct state_node *ret_node,
+			struct err *err)
 {
 	const struct state_row *row = idmap_get(&reader->rows, state_ref_row(ref));
 
 	assert(row);
-	if (!state_node_open(row, (unsigned)(ref % STATE_ROW_NODES), ret_node) || (ret_node->is_branch && level >= STATE_LEVELS))
+	if (!state_node_open(row, (unsigned)(ref % STATE_ROW_NODES), ret_node) ||
+	    (ret_node->is_branch && level >= STATE_LEVELS))
 		return damaged(reader, row->id, err);
 	return true;
 }
@@ -133,7 +137,8 @@ static bool reader_root(struct reader *reader, int64_t root, struct state_info *
 	return true;
 }
 
-bool state_info(const struct state_source *source, nid_t room, int64_t root, struct state_info *ret_info, struct err *err)
+bool state_info(const struct state_source *source, nid_t room, int64_t root, struct state_info *ret_info,
+		struct err *err)
 {
 	CLEANUP(reader_done) struct reader reader = reader_init(source, room);
 	struct state_info info;
@@ -181,7 +186,8 @@ static bool leaf_find(struct state_node leaf, nid_t key, struct state_entry *ret
 }
 
 /* One step down for the i-th key. *ref becomes 0 when the key is found, or known to be absent. */
-static bool get_step(const struct reader *reader, unsigned level, state_ref *ref, struct state_entry *entry, struct err *err)
+static bool get_step(const struct reader *reader, unsigned level, state_ref *ref, struct state_entry *entry,
+		     struct err *err)
 {
 	struct state_node node;
 	state_ref at = *ref;
@@ -189,7 +195,8 @@ static bool get_step(const struct reader *reader, unsigned level, state_ref *ref
 	if (!reader_node(reader, at, level, &node, err))
 		return false;
 	*ref = 0;
-	if (node.is_branch ? !state_branch_child(node, slot_of(entry->key, level), ref) : !leaf_find(node, entry->key, entry))
+	if (node.is_branch ? !state_branch_child(node, slot_of(entry->key, level), ref)
+			   : !leaf_find(node, entry->key, entry))
 		return damaged(reader, state_ref_row(at), err);
 	return true;
 }
@@ -216,8 +223,8 @@ static bool reader_get(struct reader *reader, int64_t root, struct state_entry *
 	return true;
 }
 
-bool state_get(const struct state_source *source, nid_t room, int64_t root, const nid_t *keys, size_t count, struct state_entry *ret_entries,
-               struct err *err)
+bool state_get(const struct state_source *source, nid_t room, int64_t root, const nid_t *keys, size_t count,
+	       struct state_entry *ret_entries, struct err *err)
 {
 	CLEANUP(reader_done) struct reader reader = reader_init(source, room);
 	struct state_info info;
@@ -267,7 +274,8 @@ static bool branch_append(struct state_node branch, struct arena *arena, struct 
 
 #define EVERY_SERVER (-1)
 
-static bool descend(const struct state_node *branch, nid_t server, unsigned level, struct arena *arena, struct ref_list *below)
+static bool descend(const struct state_node *branch, nid_t server, unsigned level, struct arena *arena,
+		    struct ref_list *below)
 {
 	state_ref ref;
 
@@ -281,21 +289,22 @@ static bool descend(const struct state_node *branch, nid_t server, unsigned leve
 }
 
 static bool load_level(struct reader *reader, struct ref_list refs, nid_t server, unsigned level, struct arena *arena,
-                       struct entry_list *entries, struct ref_list *below, struct err *err)
+		       struct entry_list *entries, struct ref_list *below, struct err *err)
 {
 	struct state_node node;
 
 	for (size_t i = 0; i < refs.count; i++) {
 		if (!reader_node(reader, refs.items[i], level, &node, err))
 			return false;
-		if (node.is_branch ? !descend(&node, server, level, reader->arena, below) : !leaf_append(node, arena, entries))
+		if (node.is_branch ? !descend(&node, server, level, reader->arena, below)
+				   : !leaf_append(node, arena, entries))
 			return damaged(reader, state_ref_row(refs.items[i]), err);
 	}
 	return true;
 }
 
 static bool load(const struct state_source *source, nid_t room, int64_t root, nid_t server, struct arena *arena,
-                 struct entry_list *entries, struct err *err)
+		 struct entry_list *entries, struct err *err)
 {
 	CLEANUP(reader_done) struct reader reader = reader_init(source, room);
 	state_ref top = root_ref(root);
@@ -316,8 +325,8 @@ static bool load(const struct state_source *source, nid_t room, int64_t root, ni
 	return true;
 }
 
-bool state_load(const struct state_source *source, nid_t room, int64_t root, struct arena *arena, struct state_entry **ret_entries,
-                size_t *ret_count, struct err *err)
+bool state_load(const struct state_source *source, nid_t room, int64_t root, struct arena *arena,
+		struct state_entry **ret_entries, size_t *ret_count, struct err *err)
 {
 	struct entry_list list = { 0 };
 
@@ -329,7 +338,7 @@ bool state_load(const struct state_source *source, nid_t room, int64_t root, str
 }
 
 bool state_load_server(const struct state_source *source, nid_t room, int64_t root, nid_t server, struct arena *arena,
-                       struct state_entry **ret_entries, size_t *ret_count, struct err *err)
+		       struct state_entry **ret_entries, size_t *ret_count, struct err *err)
 {
 	struct entry_list list = { 0 };
 	size_t kept = 0;
@@ -347,8 +356,8 @@ bool state_load_server(const struct state_source *source, nid_t room, int64_t ro
 }
 
 /* Stable: sorts `entries` by their slot at `level` into the result, where slot s is [starts[s], starts[s + 1]). */
-static struct state_entry *partition(const struct state_entry *entries, size_t count, unsigned level, struct arena *arena,
-                                     size_t starts[STATE_FANOUT + 1])
+static struct state_entry *partition(const struct state_entry *entries, size_t count, unsigned level,
+				     struct arena *arena, size_t starts[STATE_FANOUT + 1])
 {
 	struct state_entry *sorted = ARENA_ARRAY(arena, count, struct state_entry);
 	size_t next[STATE_FANOUT + 1] = { 0 };
@@ -413,9 +422,10 @@ static void diff_entries(struct differ *differ, const struct part *before, const
 	}
 }
 
-/* The 32 parts below a part: those of a branch, or its entries by slot. A leaf becomes its entries first: then *ret_split is false. */
-static bool split_part(struct differ *differ, struct part *part, unsigned level, struct part slots[STATE_FANOUT], bool *ret_split,
-                       struct err *err)
+/* The parts below a part, one a slot: those of a branch, or its entries by slot. A leaf becomes its entries first: then
+ * *ret_split is false. */
+static bool split_part(struct differ *differ, struct part *part, unsigned level, struct part slots[STATE_FANOUT],
+		       bool *ret_split, struct err *err)
 {
 	struct reader *reader = differ->reader;
 	struct entry_list list = { 0 };
@@ -441,7 +451,8 @@ static bool split_part(struct differ *differ, struct part *part, unsigned level,
 	return true;
 }
 
-static void split_entries(struct differ *differ, const struct part *part, unsigned level, struct part slots[STATE_FANOUT])
+static void split_entries(struct differ *differ, const struct part *part, unsigned level,
+			  struct part slots[STATE_FANOUT])
 {
 	size_t starts[STATE_FANOUT + 1];
 	const struct state_entry *sorted = partition(part->entries, part->count, level, differ->reader->arena, starts);
@@ -469,7 +480,7 @@ static bool diff_pair(struct differ *differ, struct pair pair, unsigned level, s
 	for (unsigned s = 0; s < STATE_FANOUT; s++) {
 		if (before[s].ref != after[s].ref || before[s].count || after[s].count)
 			*ARENA_PUSH(differ->reader->arena, differ->below, differ->below_count, differ->below_cap) =
-			        (struct pair){ before[s], after[s] };
+				(struct pair){ before[s], after[s] };
 	}
 	return true;
 }
@@ -521,8 +532,8 @@ static void sort_deltas(struct differ *differ)
 		qsort(differ->deltas, differ->delta_count, sizeof(*differ->deltas), compare_deltas);
 }
 
-bool state_diff(const struct state_source *source, nid_t room, int64_t before, int64_t after, struct arena *arena, struct state_delta **ret_deltas,
-                size_t *ret_count, struct err *err)
+bool state_diff(const struct state_source *source, nid_t room, int64_t before, int64_t after, struct arena *arena,
+		struct state_delta **ret_deltas, size_t *ret_count, struct err *err)
 {
 	CLEANUP(reader_done) struct reader reader = reader_init(source, room);
 	struct differ differ = { .reader = &reader, .arena = arena };
@@ -581,14 +592,16 @@ static void info_remove(struct state_info *info, const struct state_entry *entry
 	info->joined -= entry->membership == MEMBERSHIP_JOIN;
 }
 
-static const char *verify_delta(const struct state_delta *delta, const struct state_entry *found, struct state_info *info)
+static const char *verify_delta(const struct state_delta *delta, const struct state_entry *found,
+				struct state_info *info)
 {
 	info_remove(info, &(struct state_entry){ delta->key, delta->before, delta->membership_before });
 	info_add(info, &(struct state_entry){ delta->key, delta->after, delta->membership_after });
 	return entry_is(found, delta->after, delta->membership_after) ? NULL : "an entry is not where its key belongs";
 }
 
-bool state_verify(const struct state_source *source, nid_t room, int64_t known, int64_t root, const char **ret_fault, struct err *err)
+bool state_verify(const struct state_source *source, nid_t room, int64_t known, int64_t root, const char **ret_fault,
+		  struct err *err)
 {
 	CLEANUP(reader_done) struct reader reader = reader_init(source, room);
 	struct differ differ = { .reader = &reader, .arena = reader.arena };
@@ -638,7 +651,7 @@ static bool begin_row(struct builder *builder, struct err *err)
 static void add_row(struct builder *builder, struct str data)
 {
 	*ARENA_PUSH(builder->arena, builder->rows, builder->row_count, builder->row_cap) =
-	        (struct state_row_data){ builder->row.row_id, data };
+		(struct state_row_data){ builder->row.row_id, data };
 }
 
 static bool end_row(struct builder *builder, struct err *err)
@@ -659,10 +672,12 @@ static bool write_node(struct builder *builder, const struct state_draft *draft,
 		return true;
 	if (!end_row(builder, err))
 		return false;
-	return state_row_add(&builder->row, bytes, state_draft_encode(draft, builder->row.row_id, bytes), ret_ref); /* an empty row takes any */
+	return state_row_add(&builder->row, bytes, state_draft_encode(draft, builder->row.row_id, bytes),
+			     ret_ref); /* an empty row takes any */
 }
 
-static bool write_root(struct builder *builder, const struct state_draft *draft, const struct state_info *info, struct err *err)
+static bool write_root(struct builder *builder, const struct state_draft *draft, const struct state_info *info,
+		       struct err *err)
 {
 	uint8_t bytes[STATE_NODE_MAX];
 	size_t len = state_draft_encode(draft, builder->row.row_id, bytes);
@@ -677,8 +692,8 @@ static bool write_root(struct builder *builder, const struct state_draft *draft,
 }
 
 /* The node that holds `entries` (by rising key) at `level`: a leaf, or a branch whose children are written. */
-static bool grow(struct builder *builder, const struct state_entry *entries, size_t count, unsigned level, struct state_draft *ret_draft,
-                 struct err *err)
+static bool grow(struct builder *builder, const struct state_entry *entries, size_t count, unsigned level,
+		 struct state_draft *ret_draft, struct err *err)
 {
 	size_t starts[STATE_FANOUT + 1];
 	const struct state_entry *sorted;
@@ -700,7 +715,8 @@ static bool grow(struct builder *builder, const struct state_entry *entries, siz
 }
 
 /* Both by rising key; a change with event 0 takes its key away. */
-static struct entry_list merge(const struct entry_list *old, const struct state_entry *changes, size_t count, struct arena *arena)
+static struct entry_list merge(const struct entry_list *old, const struct state_entry *changes, size_t count,
+			       struct arena *arena)
 {
 	struct entry_list merged = { .items = ARENA_ARRAY(arena, old->count + count, struct state_entry) };
 	size_t i = 0;
@@ -717,11 +733,11 @@ static struct entry_list merge(const struct entry_list *old, const struct state_
 	return merged;
 }
 
-static bool rebuild(struct builder *builder, state_ref old, const struct state_entry *changes, size_t count, unsigned level,
-                    struct state_draft *ret_draft, struct err *err);
+static bool rebuild(struct builder *builder, state_ref old, const struct state_entry *changes, size_t count,
+		    unsigned level, struct state_draft *ret_draft, struct err *err);
 
-static bool rebuild_branch(struct builder *builder, struct state_node *old, const struct state_entry *changes, size_t count,
-                           unsigned level, struct state_draft *ret_draft, struct err *err)
+static bool rebuild_branch(struct builder *builder, struct state_node *old, const struct state_entry *changes,
+			   size_t count, unsigned level, struct state_draft *ret_draft, struct err *err)
 {
 	size_t starts[STATE_FANOUT + 1], children = 0;
 	const struct state_entry *sorted = partition(changes, count, level, builder->reader->arena, starts);
@@ -744,11 +760,11 @@ static bool rebuild_branch(struct builder *builder, struct state_node *old, cons
 }
 
 /*
- * The node that takes the place of `old` (0: nothing). The reader has the rows on the changes' paths. A branch stays one until it is empty: keys seldom
- * go, and making a leaf of it would mean to read all its children.
+ * The node that takes the place of `old` (0: nothing). The reader has the rows on the changes' paths. A branch stays
+ * one until it is empty: keys seldom go, and making a leaf of it would mean to read all its children.
  */
-static bool rebuild(struct builder *builder, state_ref old, const struct state_entry *changes, size_t count, unsigned level,
-                    struct state_draft *ret_draft, struct err *err)
+static bool rebuild(struct builder *builder, state_ref old, const struct state_entry *changes, size_t count,
+		    unsigned level, struct state_draft *ret_draft, struct err *err)
 {
 	struct arena *scratch = builder->reader->arena;
 	struct entry_list entries = { 0 };
@@ -801,7 +817,8 @@ static struct entry_list sort_changes(const struct state_entry *changes, size_t 
 }
 
 /* Drops the changes that change nothing, counts the others. Reads all their paths. */
-static bool settle(struct reader *reader, int64_t root, struct entry_list *changes, struct state_info *info, struct err *err)
+static bool settle(struct reader *reader, int64_t root, struct entry_list *changes, struct state_info *info,
+		   struct err *err)
 {
 	struct state_entry *old = ARENA_ARRAY(reader->arena, changes->count, struct state_entry);
 	size_t kept = 0;
@@ -823,16 +840,19 @@ static bool settle(struct reader *reader, int64_t root, struct entry_list *chang
 	return true;
 }
 
-static bool build(struct builder *builder, int64_t root, const struct entry_list *changes, const struct state_info *info, struct err *err)
+static bool build(struct builder *builder, int64_t root, const struct entry_list *changes,
+		  const struct state_info *info, struct err *err)
 {
 	struct state_draft draft;
 
 	return begin_row(builder, err) &&
-	       rebuild(builder, root_ref(root), changes->items, changes->count, 0, &draft, err) && write_root(builder, &draft, info, err);
+	       rebuild(builder, root_ref(root), changes->items, changes->count, 0, &draft, err) &&
+	       write_root(builder, &draft, info, err);
 }
 
-bool state_apply(const struct state_source *source, nid_t room, int64_t root, const struct state_entry *changes, size_t count,
-                 enum state_mark mark, struct arena *arena, struct state_build *ret_build, struct err *err)
+bool state_apply(const struct state_source *source, nid_t room, int64_t root, const struct state_entry *changes,
+		 size_t count, enum state_mark mark, struct arena *arena, struct state_build *ret_build,
+		 struct err *err)
 {
 	CLEANUP(reader_done) struct reader reader = reader_init(source, room);
 	struct builder builder = { .reader = &reader, .arena = arena };
