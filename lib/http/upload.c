@@ -88,6 +88,8 @@ bool upload_data(struct exchange *ex, const char *data, size_t *size)
 	LOCKED(&upload->lock);
 	if (upload->answered)
 		return false;
+	if (upload->suspended) /* by the chunk before: libmicrohttpd still offers what it has read, and must not suspend twice */
+		return true;
 	taken = MIN(*size, CHUNK - upload->len);
 	memcpy(upload->chunk + upload->len, data, taken);
 	upload->len += taken;
