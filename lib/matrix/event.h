@@ -8,8 +8,8 @@
 #include "matrix/signing.h"
 #include "matrix/slice.h"
 
-#define EVENT_MAX_SIZE  65536                /* canonical bytes of a PDU with its signatures, without `unsigned` */
-#define EVENT_MAX_TEXT  (8 * EVENT_MAX_SIZE) /* bytes of JSON text that are read at all */
+#define EVENT_MAX_SIZE  65536 /* canonical bytes of a PDU with its signatures, without `unsigned` */
+#define EVENT_MAX_TEXT  ((size_t)8 * EVENT_MAX_SIZE) /* bytes of JSON text that are read at all */
 #define EVENT_MAX_PREV  20
 #define EVENT_MAX_AUTH  10
 #define EVENT_MAX_DEPTH ((INT64_C(1) << 53) - 1) /* of what we build; up to version 5 others may go up to 2^63−1 */

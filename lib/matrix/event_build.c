@@ -163,7 +163,7 @@ bool event_build(const struct room_version *version, const struct event_fields *
 {
 	struct draft draft = { version, fields, .server_name = server_name, .key_id = signing_key_id(key) }, redacted;
 	struct signature signature;
-	struct str covered, bare, json;
+	struct str covered = { 0 }, bare = { 0 }, json = { 0 };
 
 	if (has_pairs(version))
 		draft.event_id = str_printf(arena, "$%.*s:%.*s", STR_ARG(random_id), STR_ARG(server_name));

@@ -11,7 +11,8 @@
 
 #include "base/base.h"
 
-#define SLICE_MAX_DEPTH 64 /* arrays and objects within each other */
+/* Arrays and objects within each other: as many as Synapse takes, so that no room parts over an event too deep. */
+#define SLICE_MAX_DEPTH 127
 
 /* Checks `text`: one JSON value in UTF-8, within SLICE_MAX_DEPTH, no key twice, no lone surrogates. M_NOT_JSON. */
 bool slice_parse(struct str text, struct str *ret_value, struct err *err);
