@@ -280,6 +280,10 @@ static bool read_number(const struct scope *scope, const struct config_option *o
 	};
 	int64_t value;
 
+	if (node_is_null(node) && option->flags & CONFIG_NULL_IS_FOREVER) {
+		*out = CONFIG_FOREVER;
+		return true;
+	}
 	if (node->type != NODE_SCALAR || !kinds[option->type].parse(node->text, &value))
 		return wrong(scope, option, node, kinds[option->type].what);
 	return in_range(scope, option, node, value, out);
@@ -300,17 +304,24 @@ static bool read_mode(const struct scope *scope, const struct config_option *opt
 	return true;
 }
 
+/* `off` is a boolean to YAML, and a choice to us. */
+static bool is_choice(const struct node *node, struct str choice)
+{
+	bool said, meant;
+
+	if (node->type != NODE_SCALAR)
+		return false;
+	return str_eq(node->text, choice) ||
+	       (node->plain && config_bool(node->text, &said) && config_bool(choice, &meant) && said == meant);
+}
+
 static bool read_enum(const struct scope *scope, const struct config_option *option, const struct node *node, int *out)
 {
-	struct str text = node->text;
 	CLEANUP(buf_done) struct buf what = buf_init(512);
-	bool truth;
 
-	if (node->type == NODE_SCALAR && node->plain && config_bool(text, &truth))
-		text = truth ? STR("true") : STR("false");
 	BUF_LIT(&what, "one of");
 	for (int i = 0; option->choices[i]; i++) {
-		if (node->type == NODE_SCALAR && str_eq(text, str_of(option->choices[i]))) {
+		if (is_choice(node, str_of(option->choices[i]))) {
 			*out = i;
 			return true;
 		}
@@ -513,9 +524,8 @@ static void read_value(struct scope *scope, const struct config_option *option, 
 	if (option->type == CONFIG_UNUSED)
 		config_raise(scope->config, &key->place, option->flags & CONFIG_WARN ? CONFIG_WARNING : CONFIG_INFO,
 			     "'%.*s%.*s' is not used here: %s", STR_ARG(scope->label), STR_ARG(key->text), option->doc);
-	if (option->type == CONFIG_UNUSED ||
-	    node_is_null(node)) /* `old_signing_keys:` and nothing: as if it were not there */
-		return;
+	if (option->type == CONFIG_UNUSED || (node_is_null(node) && !(option->flags & CONFIG_NULL_IS_FOREVER)))
+		return; /* `old_signing_keys:` and nothing: as if it were not there */
 	mark_given(scope, option, &key->place);
 	if (read_typed(scope, option, node) && option->check && !option->items)
 		option->check(scope->config, &node->place, member(scope, option));
@@ -622,7 +632,7 @@ static void apply_default(const struct scope *scope, const struct config_option 
 	if (!option->fallback)
 		return;
 	node = yaml_read(scope->config, &scope->config->first, str_of(option->fallback));
-	if (!node_is_null(node))
+	if (!node_is_null(node) || option->flags & CONFIG_NULL_IS_FOREVER)
 		read_typed(scope, option, node);
 	assert(scope->config->errors == errors);
 }

@@ -16,13 +16,14 @@
 #include "base/base.h"
 
 enum config_type {
-	CONFIG_SECTION,  /* no option: `doc` is a headline of the sample */
-	CONFIG_UNUSED,   /* accepted and not read, whatever it holds: `doc` says why. Not in the sample. */
-	CONFIG_STRING,   /* struct str: the text of a scalar */
-	CONFIG_PATH,     /* struct str, absolute */
-	CONFIG_SECRET,   /* struct str; the sibling PATH_path names a file that holds it */
-	CONFIG_BOOL,     /* bool */
-	CONFIG_INT,      /* int64_t within min to max */
+	CONFIG_SECTION, /* no option: `doc` is a headline of the sample */
+	CONFIG_UNUSED, /* accepted and not read, whatever it holds: `doc` says why. Not in the sample. `x_*` names many.
+			*/
+	CONFIG_STRING, /* struct str: the text of a scalar */
+	CONFIG_PATH,   /* struct str, absolute */
+	CONFIG_SECRET, /* struct str; the sibling PATH_path names a file that holds it */
+	CONFIG_BOOL,   /* bool */
+	CONFIG_INT,    /* int64_t within min to max */
 	CONFIG_DURATION, /* int64_t, milliseconds, within min to max */
 	CONFIG_SIZE,     /* int64_t, bytes, within min to max */
 	CONFIG_MODE,     /* int64_t: the permissions of a file, octal */
@@ -56,7 +57,10 @@ enum config_flags {
 	CONFIG_CREATE = 4, /* a secret whose file does not exist is made up and written there, when the reader may
 			      (config_may_create) */
 	CONFIG_WARN = 8,   /* of CONFIG_UNUSED: a warning, since somebody may rely on it */
+	CONFIG_NULL_IS_FOREVER = 16, /* of CONFIG_DURATION: null is CONFIG_FOREVER; elsewhere null is as if not given */
 };
+
+#define CONFIG_FOREVER INT64_MAX
 
 struct config;
 struct config_place; /* a file and a line */
@@ -70,7 +74,7 @@ struct config_option {
 	const char *example; /* what the sample shows, as YAML, where it is not the default */
 	unsigned flags;
 	int64_t min, max;           /* max 0: no upper bound */
-	const char *const *choices; /* NULL-terminated; `true` and `false` match all spellings of these */
+	const char *const *choices; /* NULL-terminated; `true`, `off` and so on match all spellings of these */
 	const struct config_option *items;
 	size_t item_size;
 	/* Looks at the value that has been read (each item of a list or map) and raises what is wrong with it. */

@@ -23,7 +23,7 @@ struct key {
 struct example {
 	struct str name, folder, secret, made_up, extra;
 	bool enabled;
-	int64_t count, lifetime, room, mode, depth;
+	int64_t count, lifetime, ever, room, mode, depth;
 	int format;
 	struct config_rate limit;
 	struct config_strings words;
@@ -66,6 +66,11 @@ static const struct config_option options[] = {
 	  .doc = "Whether." },
 	{ "count", CONFIG_AT(INT, struct example, count), .fallback = "3", .min = 1, .max = 9, .doc = "How many." },
 	{ "lifetime", CONFIG_AT(DURATION, struct example, lifetime), .fallback = "5m", .doc = "How long." },
+	{ "ever",
+	  CONFIG_AT(DURATION, struct example, ever),
+	  .fallback = "7d",
+	  .flags = CONFIG_NULL_IS_FOREVER,
+	  .doc = "How long, or for ever." },
 	{ "room", CONFIG_AT(SIZE, struct example, room), .fallback = "50M", .flags = CONFIG_RELOAD,
 	  .doc = "How large." },
 	{ "mode", CONFIG_AT(MODE, struct example, mode), .fallback = "666", .doc = "Permissions." },
