@@ -52,14 +52,13 @@ static void file(struct parked *parked, void *state)
 
 static void unfile(struct parked *parked UNUSED, void *state)
 {
+	struct waiter **at = &board.waiters;
+
 	LOCKED(&board.lock);
-	for (struct waiter **at = &board.waiters; *at; at = &(*at)->next) {
-		if (*at == state) {
-			*at = (*at)->next;
-			return;
-		}
-	}
-	assert(!"filed");
+	while (*at && *at != state)
+		at = &(*at)->next;
+	assert(*at); /* filed before */
+	*at = (*at)->next;
 }
 
 static void tell(int times)

@@ -23,18 +23,16 @@ struct str header(struct request *req, const char *name)
 struct str path_param(struct request *req, const char *name)
 {
 	const struct exchange *ex = call_of(req)->ex;
-	struct str wanted = str_of(name);
+	struct str raw;
+	size_t i = 0;
+	char *out;
 
-	for (size_t i = 0; i < ex->route->param_count; i++) {
-		if (str_eq(ex->route->param_names[i], wanted)) {
-			struct str raw = { ex->target + ex->params[i].at, ex->params[i].len };
-			char *out = arena_alloc(req->arena, raw.len);
-
-			return (struct str){ out, uri_decode(raw, false, out) };
-		}
-	}
-	assert(!"a parameter of the route's path");
-	return (struct str){ 0 };
+	while (i < ex->route->param_count && !str_eq(ex->route->param_names[i], str_of(name)))
+		i++;
+	assert(i < ex->route->param_count); /* the route's path has no such parameter */
+	raw = (struct str){ ex->target + ex->params[i].at, ex->params[i].len };
+	out = arena_alloc(req->arena, raw.len);
+	return (struct str){ out, uri_decode(raw, false, out) };
 }
 
 struct str query_param(struct request *req, const char *name)
