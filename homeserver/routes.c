@@ -6,7 +6,10 @@
 
 const struct route *const server_routes[] = {
 	accounts_routes,
-	rooms_routes,
+	create_routes,
+	membership_routes,
+	state_routes,
+	alias_routes,
 	sync_routes,
 	NULL,
 };

@@ -33,7 +33,9 @@ static bool migrate_database(struct server *server, struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
 
-	return db_acquire(server->pool, &db, err) && migrate(db, hearth_migrations, hearth_migration_count, NULL, err);
+	size_t applied;
+
+	return db_acquire(server->pool, &db, err) && migrate(db, hearth_migrations, hearth_migration_count, &applied, err);
 }
 
 static bool open_journal(struct server *server, struct err *err)

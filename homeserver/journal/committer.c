@@ -301,7 +301,7 @@ static struct db_param column_param(struct work *work, const struct table_rows *
 	for (size_t i = 0; i < table->count; i++) {
 		const struct db_param *value = &table->rows[i][column];
 
-		nulls[i] = value->type == DB_NULL;
+		nulls[i] = value->type == DB_NULL || value->is_null;
 		if (nulls[i])
 			continue;
 		assert(value->type == type);

@@ -1,6 +1,6 @@
-/* The endpoints of rooms. */
+/* The endpoints of rooms: creation, membership, state and sending, aliases. */
 #pragma once
 
 #include "http/http.h"
 
-extern const struct route rooms_routes[];
+extern const struct route create_routes[], membership_routes[], state_routes[], alias_routes[];

@@ -63,7 +63,7 @@ bool query_raise(struct db *db, const char *name, const PGresult *result, struct
 	if (!text)
 		text = PQresultErrorMessage(result);
 	/* Operator intervention, and a server that became a standby: nothing is wrong with the statement. */
-	if (in_class(db, "57P") || in_class(db, "08") || in_class(db, "25006")) {
+	if (in_class(db, "57P") || in_class(db, "25006")) {
 		db->broken = true;
 		return unavailable(err, 1000, "%s: %s", name, text);
 	}
@@ -162,8 +162,9 @@ static bool add(struct db *db, const struct db_statement *statement, struct db_p
 }
 
 /* The one result of a statement and the NULL after it. */
-static bool take_result(struct db *db, int64_t deadline_ms, PGresult **ret_result, struct err *err)
+static bool take_result(struct db *db, PGresult **ret_result, struct err *err)
 {
+	int64_t deadline_ms = connection_deadline(db);
 	PGresult *end;
 
 	if (!connection_next(db, deadline_ms, ret_result, err))
@@ -190,14 +191,14 @@ static bool is_lost_commit(const struct queued *queued)
 
 /* Reads the results of the i-th in the queue. false: the connection is lost. The first failure is raised and kept in
  * *failed. */
-static bool collect_one(struct db *db, size_t i, int64_t deadline_ms, size_t *failed, struct err *err)
+static bool collect_one(struct db *db, size_t i, size_t *failed, struct err *err)
 {
 	struct queued *queued = &db->queue[i];
 	const char *name = queued->prepared ? queued->prepared->statement->name : "LISTEN";
 	PGresult *preparation = NULL;
 
 	if (queued->prepares) {
-		if (!take_result(db, deadline_ms, &preparation, err)) {
+		if (!take_result(db, &preparation, err)) {
 			PQclear(preparation);
 			return false;
 		}
@@ -208,7 +209,7 @@ static bool collect_one(struct db *db, size_t i, int64_t deadline_ms, size_t *fa
 		}
 		PQclear(preparation);
 	}
-	if (!take_result(db, deadline_ms, &queued->result, err))
+	if (!take_result(db, &queued->result, err))
 		return false;
 	if (*failed != NONE)
 		return true;
@@ -226,17 +227,16 @@ static bool collect_one(struct db *db, size_t i, int64_t deadline_ms, size_t *fa
 
 static bool collect(struct db *db, size_t *failed, struct err *err)
 {
-	int64_t deadline_ms = connection_deadline(db);
 	PGresult *sync = NULL;
 	bool synced;
 
 	for (size_t i = 0; i < db->queue_count; i++) {
-		if (!collect_one(db, i, deadline_ms, failed, err)) {
+		if (!collect_one(db, i, failed, err)) {
 			*failed = NONE;
 			return false;
 		}
 	}
-	if (!connection_next(db, deadline_ms, &sync, err)) {
+	if (!connection_next(db, connection_deadline(db), &sync, err)) {
 		*failed = NONE;
 		return false;
 	}
@@ -398,6 +398,10 @@ void db_rollback(struct db *db)
 {
 	struct err err;
 
+	if (db->in_pipeline) {
+		queue_clear(db);
+		db->in_pipeline = false;
+	}
 	if (!db->broken && !query_is_idle(db) && !db_exec(db, &DB_ROLLBACK, DB_NO_PARAMS, NULL, &err))
 		db->broken = true;
 }

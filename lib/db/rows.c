@@ -43,6 +43,11 @@ bool db_next(struct db_rows *rows)
 	return true;
 }
 
+void db_rewind(struct db_rows *rows)
+{
+	rows->row = -1;
+}
+
 size_t db_row_count(const struct db_rows *rows)
 {
 	return (size_t)rows->count;
