@@ -1,33 +1,30 @@
-#include <stdarg.h>
-
 #include "state/state_row.h"
 #include "state/state_store.h"
 
 #define PAGE        "500"
-#define CACHE_BYTES (64 * 1024 * 1024)
+#define CACHE_BYTES ((size_t)64 * 1024 * 1024)
 
 struct checker {
 	struct db *db;
 	nid_t room;
 	const struct state_check *check;
-	struct idmap node_counts; /* of the rows that decode: id → number of nodes, as a pointer */
+	struct arena *arena;
+	struct idmap node_counts; /* of the rows that decode: id → unsigned */
 };
+
+static struct checker checker_init(struct db *db, nid_t room, const struct state_check *check)
+{
+	return (struct checker){ .db = db, .room = room, .check = check, .arena = arena_new() };
+}
 
 static void checker_done_cleanup(struct checker *checker)
 {
 	idmap_done(&checker->node_counts);
+	arena_free(checker->arena);
 }
 
-static PRINTF_LIKE(2, 3) void report(const struct checker *checker, const char *fmt, ...)
-{
-	char problem[512];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(problem, sizeof(problem), fmt, args);
-	va_end(args);
-	checker->check->report(checker->check->context, problem);
-}
+#define REPORT(checker, ...)                                                                                           \
+	(checker)->check->report((checker)->check->context, str_printf((checker)->arena, __VA_ARGS__))
 
 static const struct db_statement SELECT_PAGE = {
 	.name = "state_rows_page",
@@ -57,11 +54,15 @@ static bool each_row(struct checker *checker, void (*fn)(struct checker *checker
 static void check_row(struct checker *checker, int64_t row_id, struct str data)
 {
 	struct state_row row;
+	unsigned *node_count;
 
-	if (state_row_valid(data, row_id) && state_row_open(data, row_id, &row))
-		idmap_put(&checker->node_counts, row_id, (void *)(uintptr_t)row.node_count);
-	else
-		report(checker, "state row %" PRId64 " of room %" PRId64 " does not decode", row_id, checker->room);
+	if (!state_row_valid(data, row_id) || !state_row_open(data, row_id, &row)) {
+		REPORT(checker, "state row %" PRId64 " of room %" PRId64 " does not decode", row_id, checker->room);
+		return;
+	}
+	node_count = ARENA_NEW(checker->arena, unsigned);
+	*node_count = row.node_count;
+	idmap_put(&checker->node_counts, row_id, node_count);
 }
 
 static void check_branch(struct checker *checker, struct state_node *branch)
@@ -69,8 +70,10 @@ static void check_branch(struct checker *checker, struct state_node *branch)
 	state_ref ref;
 
 	for (unsigned i = 0; i < branch->count && state_branch_next(branch, &ref); i++) {
-		if (ref % STATE_ROW_NODES >= (int64_t)(uintptr_t)idmap_get(&checker->node_counts, state_ref_row(ref)))
-			report(checker,
+		const unsigned *node_count = idmap_get(&checker->node_counts, state_ref_row(ref));
+
+		if (!node_count || ref % STATE_ROW_NODES >= *node_count)
+			REPORT(checker,
 			       "state row %" PRId64 " of room %" PRId64 " refers to node %" PRId64 " of row %" PRId64
 			       ", which is missing",
 			       branch->row->id, checker->room, ref % STATE_ROW_NODES, state_ref_row(ref));
@@ -107,7 +110,7 @@ static bool check_roots(struct checker *checker, const int64_t *roots, size_t co
 			fault = err->detail;
 		}
 		if (fault)
-			report(checker, "state root %" PRId64 " of room %" PRId64 ": %s", roots[i], checker->room,
+			REPORT(checker, "state root %" PRId64 " of room %" PRId64 ": %s", roots[i], checker->room,
 			       fault);
 		else
 			known = roots[i];
@@ -118,7 +121,7 @@ static bool check_roots(struct checker *checker, const int64_t *roots, size_t co
 bool state_store_check(struct db *db, nid_t room, const int64_t *roots, size_t count, const struct state_check *check,
 		       struct err *err)
 {
-	CLEANUP(checker_done) struct checker checker = { .db = db, .room = room, .check = check };
+	CLEANUP(checker_done) struct checker checker = checker_init(db, room, check);
 
 	return each_row(&checker, check_row, err) && each_row(&checker, check_references, err) &&
 	       check_roots(&checker, roots, count, err);

@@ -192,7 +192,7 @@ static bool node_valid(const struct state_row *row, unsigned index)
 {
 	struct state_node node;
 	struct state_entry entry;
-	state_ref ref;
+	state_ref ref = 0;
 
 	if (!state_node_open(row, index, &node))
 		return false;

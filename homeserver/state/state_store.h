@@ -2,6 +2,9 @@
  * Where the rows of the state tries live: the table state_rows, with a cache of their bytes for the process. Rows never
  * change, so the cache needs no upkeep. Any number of threads may use a store.
  *
+ * Row numbers rise in what one process writes, not across processes, which take them in blocks: a row may refer to one
+ * with a greater number.
+ *
  * A root may be built upon before its rows are committed: what was handed to the journal is pinned until the commit's
  * outcome is known.
  *
@@ -48,7 +51,7 @@ extern const struct db_statement STATE_ROW_INSERT;
  * the check could not be run to its end.
  */
 struct state_check {
-	void (*report)(void *context, const char *problem);
+	void (*report)(void *context, struct str problem);
 	void *context;
 };
 bool state_store_check(struct db *db, nid_t room, const int64_t *roots, size_t count, const struct state_check *check,

@@ -223,7 +223,7 @@ static void serves_threads(void **state)
 	}
 }
 
-static void count_problem(void *context, const char *problem UNUSED)
+static void count_problem(void *context, struct str problem UNUSED)
 {
 	++*(size_t *)context;
 }

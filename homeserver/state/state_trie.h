@@ -88,7 +88,8 @@ bool state_info(const struct state_source *source, nid_t room, int64_t root, str
 /* The same entries, whatever the roots and their partial marks. Reads two rows at most. */
 bool state_equal(const struct state_source *source, nid_t room, int64_t a, int64_t b, bool *ret_equal, struct err *err);
 
-/* Looks up keys, all in one descent: ret_entries[i] is that of keys[i], with event 0 where there is none. */
+/* Looks up keys, all in one descent: ret_entries[i] is that of keys[i], with event 0 where there is none (on failure,
+ * anything). */
 bool state_get(const struct state_source *source, nid_t room, int64_t root, const nid_t *keys, size_t count,
 	       struct state_entry *ret_entries, struct err *err);
 /* All entries, in no meaningful order. */
