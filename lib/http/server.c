@@ -10,6 +10,7 @@
 #define DEFAULT_BODY        (1024 * 1024)
 #define IDLE_SECONDS        90
 #define STOP_MS             10000
+#define TLS_PRIORITIES      "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 /*
  * libmicrohttpd's memory for a connection: the request's line and headers, and the answer's. It clears all of it between
@@ -25,26 +26,20 @@ static size_t identity(void *cls UNUSED, struct MHD_Connection *connection UNUSE
 
 static bool io_start(struct io_thread *io, bool tls, struct err *err)
 {
-	struct MHD_OptionItem plain_options[] = {
-		{ MHD_OPTION_END, 0, NULL },
-	};
-	struct MHD_OptionItem tls_options[] = {
-		{ MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" },
-		{ MHD_OPTION_HTTPS_CERT_CALLBACK, (intptr_t)tls_retrieve, NULL },
-		{ MHD_OPTION_END, 0, NULL },
-	};
 	unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET;
 
-	/* The limit is ours to keep. */
-	io->daemon = MHD_start_daemon(flags | (tls ? MHD_USE_TLS : 0), 0, NULL, NULL, exchange_step, NULL,
-	                              MHD_OPTION_ARRAY, tls ? tls_options : plain_options,
-	                              MHD_OPTION_CONNECTION_LIMIT, (unsigned)io->http->max_connections + 1,
+	if (tls)
+		flags |= MHD_USE_TLS; /* without it, libmicrohttpd ignores the options that begin with HTTPS */
+	io->daemon = MHD_start_daemon(flags, 0, NULL, NULL, exchange_step, NULL,
+	                              MHD_OPTION_CONNECTION_LIMIT, (unsigned)io->http->max_connections + 1, /* ours to keep */
 	                              MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 	                              MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
 	                              MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, NULL,
 	                              MHD_OPTION_UNESCAPE_CALLBACK, identity, NULL,
 	                              MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL,
-	                              MHD_OPTION_NOTIFY_CONNECTION, connection_notify, io, MHD_OPTION_END);
+	                              MHD_OPTION_NOTIFY_CONNECTION, connection_notify, io,
+	                              MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES,
+	                              MHD_OPTION_HTTPS_CERT_CALLBACK, tls_retrieve, MHD_OPTION_END);
 	return io->daemon || err_set(err, M_UNKNOWN, "cannot start an I/O thread");
 }
 

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/socket.h>
@@ -84,6 +85,22 @@ static void start_tls(struct test_client *client)
 	gnutls_transport_set_int(tls->session, client->fd);
 	assert_int_equal(gnutls_handshake(tls->session), 0);
 	client->tls = tls;
+}
+
+unsigned test_peer_serial(struct test_client *client)
+{
+	unsigned char serial[32] = { 0 };
+	size_t len = sizeof(serial);
+	unsigned count = 0;
+	const gnutls_datum_t *chain = gnutls_certificate_get_peers(client->tls->session, &count);
+	gnutls_x509_crt_t certificate;
+
+	assert_int_equal(count, 1);
+	assert_int_equal(gnutls_x509_crt_init(&certificate), 0);
+	assert_int_equal(gnutls_x509_crt_import(certificate, chain, GNUTLS_X509_FMT_DER), 0);
+	assert_int_equal(gnutls_x509_crt_get_serial(certificate, serial, &len), 0);
+	gnutls_x509_crt_deinit(certificate);
+	return serial[0];
 }
 
 void test_connect(struct test_client *client, const struct test_server *server, size_t listener)

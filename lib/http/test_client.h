@@ -47,4 +47,5 @@ struct test_reply test_once(const struct test_server *server, struct arena *aren
                             const char *headers, const char *body);
 struct str test_header(const struct test_reply *reply, const char *name); /* absent: NULL pointer */
 bool test_at_end(struct test_client *client);                              /* the server has closed */
+unsigned test_peer_serial(struct test_client *client);                     /* of the server's certificate */
 void test_assert_error(const struct test_reply *reply, int status, const char *errcode);
