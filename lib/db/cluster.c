@@ -296,18 +296,6 @@ static bool pg_ctl_start(const struct cluster *cluster, struct arena *arena, str
 	return process_run(argv, path(arena, cluster->base, "pg_ctl.log"), err);
 }
 
-/* Orphaned backends of a killed server take a moment to notice; until then PostgreSQL refuses to start. */
-static bool start_server(const struct cluster *cluster, struct arena *arena, struct err *err)
-{
-	for (int i = 1; !pg_ctl_start(cluster, arena, err); i++) {
-		if (i == START_ATTEMPTS || cluster_pid(cluster))
-			return err_detail(err, "PostgreSQL in %s does not start: %.*s", cluster->folder,
-					  STR_ARG(last_words(cluster, arena)));
-		usleep(PAUSE_US);
-	}
-	return true;
-}
-
 static struct str conninfo_of(const struct cluster *cluster, const char *database, struct arena *arena)
 {
 	struct str quoted = str_printf(arena, "host='");
@@ -322,7 +310,8 @@ struct str cluster_conninfo(const struct cluster *cluster, struct arena *arena)
 	return conninfo_of(cluster, USER, arena);
 }
 
-/* A server that runs already: true when it takes connections, false when it has ended, or when we ended it. */
+/* false: none runs. A server that does is waited for until it takes connections; whoever still cannot connect then is
+ * told why. */
 static bool join_server(const struct cluster *cluster, struct arena *arena)
 {
 	const char *conninfo = conninfo_of(cluster, "postgres", arena).ptr;
@@ -330,14 +319,29 @@ static bool join_server(const struct cluster *cluster, struct arena *arena)
 	struct err ignored;
 
 	while (cluster_pid(cluster)) {
-		if (PQping(conninfo) == PQPING_OK)
+		if (PQping(conninfo) == PQPING_OK || clock_mono_ms() > deadline_ms)
 			return true;
 		/* Somebody asked it to stop, politely: it waits until all connections end, and takes none. */
-		if (str_eq(pid_file_line(cluster, 8, arena), STR("stopping")) || clock_mono_ms() > deadline_ms)
-			return !cluster_stop(cluster, &ignored);
+		if (str_eq(pid_file_line(cluster, 8, arena), STR("stopping")))
+			cluster_stop(cluster, &ignored);
 		usleep(PAUSE_US);
 	}
 	return false;
+}
+
+/*
+ * Several attempts: orphaned backends of a killed server take a moment to notice, until then PostgreSQL refuses to
+ * start; and a pg_ctl whose caller was killed may be starting it just now.
+ */
+static bool start_server(const struct cluster *cluster, struct arena *arena, struct err *err)
+{
+	for (int i = 1; !join_server(cluster, arena) && !pg_ctl_start(cluster, arena, err); i++) {
+		if (i == START_ATTEMPTS)
+			return err_detail(err, "PostgreSQL in %s does not start: %.*s", cluster->folder,
+					  STR_ARG(last_words(cluster, arena)));
+		usleep(PAUSE_US);
+	}
+	return true;
 }
 
 static bool create_database(const struct cluster *cluster, struct arena *arena, struct err *err)
@@ -362,9 +366,7 @@ bool cluster_start(const struct cluster *cluster, struct err *err)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 
-	if (!join_server(cluster, arena) && !start_server(cluster, arena, err))
-		return false;
-	return create_database(cluster, arena, err);
+	return start_server(cluster, arena, err) && create_database(cluster, arena, err);
 }
 
 bool cluster_stop(const struct cluster *cluster, struct err *err)

@@ -159,8 +159,7 @@ bool db_exec(struct db *db, const struct db_statement *statement, struct db_para
 /* Text of our own, several statements, no parameters: migrations and tests only. Waits as long as the server takes. */
 bool db_exec_script(struct db *db, struct str sql, struct err *err);
 
-/* A column of another type than asked for is our mistake (assert): the SQL casts, as in `sum(n)::bigint`, `body::text`.
- */
+/* A column of another type than asked for is our mistake (assert): the SQL casts, as in `sum(n)::bigint`. */
 bool db_next(struct db_rows *rows);   /* to the next row; starts before the first */
 void db_rewind(struct db_rows *rows); /* before the first again */
 size_t db_row_count(const struct db_rows *rows);

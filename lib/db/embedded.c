@@ -44,15 +44,26 @@ static bool check_path(const char *data, struct err *err)
 	return true;
 }
 
+/* The absolute path of what must be there. */
+static bool resolve(struct arena *arena, struct str path, const char **ret_path, struct err *err)
+{
+	char *absolute = realpath(str_cstr(arena, path), NULL);
+
+	if (!absolute)
+		return err_internal(err, "%.*s: %s", STR_ARG(path), strerror(errno));
+	*ret_path = str_cstr(arena, str_of(absolute));
+	free(absolute);
+	return true;
+}
+
 static bool open_base(struct embedded_postgres *postgres, struct str data_directory, struct err *err)
 {
-	char *data = realpath(str_cstr(postgres->arena, data_directory), NULL);
+	const char *data = NULL;
 	struct stat info;
 
-	if (!data)
-		return err_internal(err, "%.*s: %s", STR_ARG(data_directory), strerror(errno));
+	if (!resolve(postgres->arena, data_directory, &data, err))
+		return false;
 	postgres->base = str_printf(postgres->arena, "%s/postgresql", data).ptr;
-	free(data);
 	if (!check_path(postgres->base, err))
 		return false;
 	if (mkdir(postgres->base, 0700) != 0 && errno != EEXIST)
@@ -161,10 +172,8 @@ static bool find_programs(struct embedded_postgres *postgres, struct str configu
 	static const char suffix[] = "/initdb";
 	glob_t found;
 
-	if (configured.len) {
-		*ret_programs = str_cstr(postgres->arena, configured);
-		return true;
-	}
+	if (configured.len)
+		return resolve(postgres->arena, configured, ret_programs, err);
 	if (glob("/usr/lib/postgresql/*/bin/initdb", GLOB_NOSORT, NULL, &found) != 0)
 		return err_internal(err, "PostgreSQL is not installed: there is no /usr/lib/postgresql/*/bin/initdb "
 					 "(Debian: apt install postgresql)");

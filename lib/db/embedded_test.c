@@ -48,7 +48,7 @@ struct process {
 
 static struct process start(const char *data)
 {
-	struct process process;
+	struct process process = { 0 };
 	int in[2], out[2];
 
 	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
@@ -80,13 +80,18 @@ static const char *await_line(struct process *process)
 	return process->line;
 }
 
+/* Ends it, politely with signal 0: then it must have gone well, or have said why not. */
 static void end(struct process *process, int signal)
 {
+	int status;
+
 	if (signal)
 		assert_int_equal(kill(process->pid, signal), 0);
 	close(process->in);
-	assert_int_equal(waitpid(process->pid, NULL, 0), process->pid);
+	assert_int_equal(waitpid(process->pid, &status, 0), process->pid);
 	close(process->out);
+	if (!signal)
+		assert_int_equal(status, str_starts_with(str_of(process->line), STR("error:")) ? 1 << 8 : 0);
 }
 
 struct fixture {
@@ -347,6 +352,8 @@ static void drop_root(void)
 
 	if (geteuid() != 0)
 		return;
+	if (chdir("/root") != 0) /* where the user that we become may not read */
+		abort();
 	if (!user)
 		user = getpwnam("nobody");
 	if (!user || initgroups(user->pw_name, user->pw_gid) != 0 || setgid(user->pw_gid) != 0 ||

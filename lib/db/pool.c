@@ -103,7 +103,7 @@ static void give_place_back(struct db_pool *pool)
 	LOCKED(&pool->mutex);
 
 	pool->open--;
-	cond_signal(&pool->freed);
+	cond_broadcast(&pool->freed); /* while the database is away, all that wait shall hear it */
 }
 
 static void note_attempt(struct db_pool *pool, bool succeeded)

@@ -68,6 +68,8 @@ pid_t process_start(const char *const argv[], int in_fd, int out_fd, int err_fd)
 	add_descriptor(&actions, in_fd, STDIN_FILENO, O_RDONLY);
 	add_descriptor(&actions, out_fd, STDOUT_FILENO, O_WRONLY);
 	add_descriptor(&actions, err_fd, STDERR_FILENO, O_WRONLY);
+	/* PostgreSQL's programs refuse to run where they may not read, as in root's home. */
+	posix_spawn_file_actions_addchdir_np(&actions, "/");
 	posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
 	error = posix_spawn(&pid, argv[0], &actions, &attributes, (char *const *)argv, environment(arena));
 	posix_spawn_file_actions_destroy(&actions);
