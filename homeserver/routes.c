@@ -3,6 +3,7 @@
 #include "accounts/accounts.h"
 #include "rooms/rooms_api.h"
 #include "sync/sync.h"
+#include "timeline/timeline_api.h"
 
 const struct route *const server_routes[] = {
 	accounts_routes,
@@ -11,5 +12,6 @@ const struct route *const server_routes[] = {
 	state_routes,
 	alias_routes,
 	sync_routes,
+	timeline_routes,
 	NULL,
 };
