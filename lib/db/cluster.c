@@ -11,8 +11,8 @@
 
 #include "process.h"
 
-#define USER             "hearth"         /* owner of everything in the cluster, and the name of the database */
-#define START_TIMEOUT_MS (10 * 60 * 1000) /* recovery after a crash reads up to max_wal_size twice */
+#define USER             "hearth" /* owner of everything in the cluster, and the name of the database */
+#define START_TIMEOUT_MS (INT64_C(10) * 60 * 1000) /* recovery after a crash reads up to max_wal_size twice */
 #define START_TIMEOUT_S  "600"
 #define STOP_TIMEOUT_S   "120"
 #define START_ATTEMPTS   10

@@ -80,7 +80,9 @@ static bool wait_socket(PGconn *conn, short events, int64_t deadline_ms, short *
 		left = MIN(left, TLS_POLL_MS);
 	ready = poll(&fd, 1, (int)MIN(left, INT32_MAX));
 	assert(ready >= 0 || errno == EINTR);
-	*ret_events = ready > 0 ? fd.revents : 0;
+	if (ready <= 0)
+		fd.revents = 0;
+	*ret_events = fd.revents;
 	return true;
 }
 
@@ -97,7 +99,7 @@ static bool wait_result(struct db *db, int64_t deadline_ms, struct err *err)
 			return connection_lost(db, err);
 		if (!PQisBusy(db->conn))
 			return true;
-		if (!wait_socket(db->conn, (short)(POLLIN | (left ? POLLOUT : 0)), deadline_ms, &ready))
+		if (!wait_socket(db->conn, left ? POLLIN | POLLOUT : POLLIN, deadline_ms, &ready))
 			return timed_out(db, err);
 		if ((ready & ~POLLOUT || PQsslInUse(db->conn)) && !PQconsumeInput(db->conn))
 			return connection_lost(db, err);

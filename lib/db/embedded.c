@@ -16,7 +16,7 @@
 
 #define PORT            5432
 #define SOCKET_NAME     "/.s.PGSQL.5432"
-#define LOCK_TIMEOUT_MS (15 * 60 * 1000) /* the other one may be in recovery */
+#define LOCK_TIMEOUT_MS (INT64_C(15) * 60 * 1000) /* the other one may be in recovery */
 #define LOCK_PAUSE_US   (50 * 1000)
 #define LOOK_MS         1000 /* where the kernel cannot tell us of a death */
 #define FIRST_PAUSE_MS  1000

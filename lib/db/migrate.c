@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 /* Another process may be building an index over a large table. */
-#define LOCK_WAIT_MS  (30 * 60 * 1000)
+#define LOCK_WAIT_MS  (INT64_C(30) * 60 * 1000)
 #define LOCK_PAUSE_US (100 * 1000)
 
 /* An advisory lock is a number in the database: "hearth" in ASCII. */

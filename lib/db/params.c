@@ -148,7 +148,7 @@ static char *put_item(char *at, const struct db_param *param, size_t i)
 	case DB_INTS:
 		return put_int64(at, ((const int64_t *)param->array.items)[i]);
 	case DB_BOOLS:
-		*at = ((const bool *)param->array.items)[i];
+		*at = ((const bool *)param->array.items)[i] ? 1 : 0;
 		return at + 1;
 	default:
 		text = (const struct str *)param->array.items + i;
@@ -178,7 +178,7 @@ static char *put_param(char *at, const struct db_param *param)
 	case DB_DOUBLE:
 		return put_double(at, param->number);
 	case DB_BOOL:
-		*at = param->boolean;
+		*at = param->boolean ? 1 : 0;
 		return at + 1;
 	default:
 		return put_array(at, param);

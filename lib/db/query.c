@@ -189,35 +189,43 @@ static bool is_lost_commit(const struct queued *queued)
 	       strcmp(PQcmdStatus(queued->result), "COMMIT") != 0;
 }
 
-/* Reads the results of the i-th in the queue. false: the connection is lost. The first failure is raised and kept in
+/* What the server says to a preparation. false: the connection is lost. The first failure is raised and kept in
  * *failed. */
+static bool collect_preparation(struct db *db, size_t i, size_t *failed, struct err *err)
+{
+	struct prepared *prepared = db->queue[i].prepared;
+	PGresult *result = NULL;
+
+	if (!take_result(db, &result, err)) {
+		PQclear(result);
+		return false;
+	}
+	prepared->ready = is_success(result);
+	if (!prepared->ready && *failed == NONE) {
+		*failed = i;
+		query_raise(db, prepared->statement->name, result, err);
+	}
+	PQclear(result);
+	return true;
+}
+
+/* The same of the i-th in the queue; its result is kept there. */
 static bool collect_one(struct db *db, size_t i, size_t *failed, struct err *err)
 {
 	struct queued *queued = &db->queue[i];
-	const char *name = queued->prepared ? queued->prepared->statement->name : "LISTEN";
-	PGresult *preparation = NULL;
+	struct prepared *prepared = queued->prepared;
 
-	if (queued->prepares) {
-		if (!take_result(db, &preparation, err)) {
-			PQclear(preparation);
-			return false;
-		}
-		queued->prepared->ready = is_success(preparation);
-		if (!queued->prepared->ready && *failed == NONE) {
-			*failed = i;
-			query_raise(db, name, preparation, err);
-		}
-		PQclear(preparation);
-	}
+	if (prepared && queued->prepares && !collect_preparation(db, i, failed, err))
+		return false;
 	if (!take_result(db, &queued->result, err))
 		return false;
 	if (*failed != NONE)
 		return true;
 	if (!is_success(queued->result)) {
 		*failed = i;
-		query_raise(db, name, queued->result, err);
-		if (queued->prepared && !queued->prepares)
-			queued->prepared->stale = is_stale_plan(db);
+		query_raise(db, prepared ? prepared->statement->name : "LISTEN", queued->result, err);
+		if (prepared && !queued->prepares)
+			prepared->stale = is_stale_plan(db);
 	} else if (is_lost_commit(queued)) {
 		*failed = i;
 		err_internal(err, "COMMIT of a transaction that had failed");
