@@ -1,6 +1,7 @@
 #include "routes.h"
 
 #include "accounts/accounts.h"
+#include "observe.h"
 #include "rooms/rooms_api.h"
 #include "sync/sync.h"
 #include "timeline/timeline_api.h"
@@ -13,5 +14,44 @@ const struct route *const server_routes[] = {
 	alias_routes,
 	sync_routes,
 	timeline_routes,
+	observe_routes,
 	NULL,
 };
+
+const char *route_method_name(enum http_method method)
+{
+	switch (method) {
+	case HTTP_GET:
+		return "GET";
+	case HTTP_PUT:
+		return "PUT";
+	case HTTP_POST:
+		return "POST";
+	case HTTP_DELETE:
+		return "DELETE";
+	case HTTP_OPTIONS:
+		return "OPTIONS";
+	case HTTP_HEAD:
+		return "HEAD";
+	case HTTP_PATCH:
+		return "PATCH";
+	}
+	return "";
+}
+
+const char *route_auth_name(enum route_auth auth)
+{
+	switch (auth) {
+	case AUTH_NONE:
+		return "none";
+	case AUTH_OPTIONAL:
+		return "optional";
+	case AUTH_USER:
+		return "user";
+	case AUTH_ADMIN:
+		return "admin";
+	case AUTH_SERVER:
+		return "server";
+	}
+	return "";
+}

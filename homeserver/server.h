@@ -33,7 +33,7 @@ struct server_setup {
 
 struct server {
 	const struct server_setup *setup;
-	const struct options *options;
+	const struct options *_Atomic options; /* SIGHUP puts others in their place; all of them stay valid */
 	const struct domain *domains;
 	size_t domain_count;
 	struct db_pool *pool;

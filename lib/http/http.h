@@ -189,6 +189,11 @@ struct http_hooks {
 	 * AUTH_OPTIONAL when there is a token, and for AUTH_SERVER.
 	 */
 	bool (*authenticate)(struct request *req, struct err *err);
+	/*
+	 * In the worker, once it is known who calls, and again each time before a parked request is resumed: the context of log
+	 * lines is set here.
+	 */
+	void (*begin)(const struct request *req);
 	/* Called for routes with a class, after authenticate. */
 	bool (*rate_limit)(struct request *req, struct err *err);
 	/*

@@ -238,6 +238,15 @@ static bool authenticate(struct call *call, struct err *err)
 	return hooks->authenticate(&call->req, err);
 }
 
+static bool begin(struct call *call)
+{
+	const struct http_hooks *hooks = &exchange_http(call->ex)->hooks;
+
+	if (hooks->begin)
+		hooks->begin(&call->req);
+	return true;
+}
+
 static bool rate_limit(struct call *call, struct err *err)
 {
 	const struct http_hooks *hooks = &exchange_http(call->ex)->hooks;
@@ -258,8 +267,8 @@ static bool parse_body(struct call *call, struct err *err)
 
 static bool handle(struct call *call, struct err *err)
 {
-	return read_query(call, err) && authenticate(call, err) && rate_limit(call, err) && parse_body(call, err) &&
-	       call->req.route->handler(&call->req, err);
+	return read_query(call, err) && authenticate(call, err) && begin(call) && rate_limit(call, err) &&
+	       parse_body(call, err) && call->req.route->handler(&call->req, err);
 }
 
 static void answer_error(struct call *call, struct err *err)
@@ -330,7 +339,7 @@ void call_resume(struct exchange *ex, struct arena *arena)
 
 	call_init(&call, ex, arena);
 	call.last = cause == WAKE_HANGUP || cause == WAKE_STOPPING;
-	resumed = read_query(&call, &err) && park.resume(&call.req, park.state, cause, &err);
+	resumed = read_query(&call, &err) && begin(&call) && park.resume(&call.req, park.state, cause, &err);
 	free_state(&call, &park);
 	if (!resumed && cause == WAKE_STOPPING && err.status == 0)
 		err_stopping(&err);

@@ -1,0 +1,147 @@
+/* generate-config, check-config, version. */
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "matrix/identifiers.h"
+#include "signing_keys.h"
+
+#define CONFIG_MAX             ((size_t)1 << 20)
+#define DEFAULT_DATA_DIRECTORY "/var/lib/hearth"
+
+static int print_config(const struct buf *text)
+{
+	struct str config = buf_str(text);
+
+	if (fwrite(config.ptr, 1, config.len, stdout) != config.len || fflush(stdout) != 0)
+		return cli_failed("cannot write: %s", strerror(errno));
+	return CLI_DONE;
+}
+
+/* Readable by its owner alone: secrets may be put into it. */
+static int write_config(const char *path, const struct buf *text)
+{
+	struct str config = buf_str(text);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	bool ok;
+
+	if (fd < 0 && errno == EEXIST)
+		return cli_failed("%s is there already, and stays as it is", path);
+	if (fd < 0)
+		return cli_failed("cannot write %s: %s", path, strerror(errno));
+	ok = write(fd, config.ptr, config.len) == (ssize_t)config.len && fsync(fd) == 0;
+	close(fd);
+	return ok ? CLI_DONE : cli_failed("cannot write %s: %s", path, strerror(errno));
+}
+
+static int make_key(const char *data_directory, const char *server_name)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	struct err err;
+
+	if (mkdir(data_directory, 0700) < 0 && errno != EEXIST)
+		return cli_failed("cannot make %s: %s", data_directory, strerror(errno));
+	if (!signing_key_create(str_printf(arena, "%s/%s.signing.key", data_directory, server_name), &err))
+		return cli_error(&err);
+	return CLI_DONE;
+}
+
+static int generate(const char *server_name, const char *data_directory, const char *output)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	CLEANUP(buf_done) struct buf text = buf_init(CONFIG_MAX);
+	const char *folder = cli_absolute(data_directory, arena);
+	int status;
+
+	if (!server_name_valid(str_of(server_name)))
+		return cli_failed("'%s' is no server name: a host name or an IP address, and a port if need be",
+				  server_name);
+	options_write_new(str_of(server_name), str_of(folder), &text);
+	if (!output)
+		return print_config(&text);
+	status = make_key(folder, server_name);
+	return status == CLI_DONE ? write_config(output, &text) : status;
+}
+
+int cli_generate_config(const struct command *command, int argc, char **argv)
+{
+	enum { OPTION_SAMPLE = 256 };
+	static const struct option options[] = {
+		{ "server-name", required_argument, NULL, 's' },
+		{ "data-directory", required_argument, NULL, 'd' },
+		{ "output", required_argument, NULL, 'o' },
+		{ "sample", no_argument, NULL, OPTION_SAMPLE },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *server_name = NULL, *data_directory = DEFAULT_DATA_DIRECTORY, *output = NULL;
+	bool sample = false;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "s:d:o:h", options, NULL)) != -1) {
+		if (option == 's')
+			server_name = optarg;
+		else if (option == 'd')
+			data_directory = optarg;
+		else if (option == 'o')
+			output = optarg;
+		else if (option == OPTION_SAMPLE)
+			sample = true;
+		else if (option == 'h')
+			return cli_print_usage(stdout, command), CLI_DONE;
+		else
+			return cli_misused(command);
+	}
+	if (optind < argc || sample == (server_name != NULL))
+		return cli_misused(command);
+	if (sample) {
+		CLEANUP(buf_done) struct buf text = buf_init(CONFIG_MAX);
+
+		options_write_sample(&text);
+		return print_config(&text);
+	}
+	return generate(server_name, data_directory, output);
+}
+
+int cli_check_config(const struct command *command, int argc, char **argv)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+						 { "help", no_argument, NULL, 'h' },
+						 { 0 } };
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	struct config_strings files = { 0 };
+	struct options *read = NULL;
+	struct config *config;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		if (option == 'c')
+			cli_add_config(&files, optarg, arena);
+		else if (option == 'h')
+			return cli_print_usage(stdout, command), CLI_DONE;
+		else
+			return cli_misused(command);
+	}
+	while (optind < argc)
+		cli_add_config(&files, argv[optind++], arena);
+	cli_default_config(&files, arena);
+	options_load(&files, false, arena, &read, &config);
+	cli_print_faults(stdout, config, CONFIG_INFO);
+	if (!config_ok(config))
+		return CLI_FAILED;
+	printf("%.*s: fit to start with\n", STR_ARG(files.items[0]));
+	return CLI_DONE;
+}
+
+int cli_version(const struct command *command, int argc, char **argv)
+{
+	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+		return cli_print_usage(stdout, command), CLI_DONE;
+	if (argc > 1)
+		return cli_misused(command);
+	printf("Hearth %s\n", HEARTH_VERSION);
+	return CLI_DONE;
+}

@@ -1,0 +1,254 @@
+/* serve: from the start to the end of a server process. */
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "deployment.h"
+#include "notify.h"
+#include "observe.h"
+
+struct running {
+	struct deployment deployment;
+	struct arena *reloads; /* holds all later options: requests may still use earlier ones */
+};
+
+static void log_err(const struct err *err)
+{
+	log_error("%s%s%s", err->message, *err->detail ? ": " : "", err->detail);
+}
+
+static void log_faults(const struct config *config)
+{
+	const struct config_fault *faults;
+	size_t count;
+
+	faults = config_faults(config, &count);
+	for (size_t i = 0; i < count; i++)
+		log_at(faults[i].severity == CONFIG_INFO ? LOG_INFO : LOG_WARNING, "%.*s:%zu: %.*s",
+		       STR_ARG(faults[i].file), faults[i].line, STR_ARG(faults[i].text));
+}
+
+/* How many descriptors we may have, which is how many clients. */
+static void raise_file_limit(int64_t wanted)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = wanted ? MIN((rlim_t)wanted, limit.rlim_max) : limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warning("cannot have %ju files open: %m", (uintmax_t)limit.rlim_cur);
+}
+
+/* A machine may be without IPv6 altogether. */
+static bool has_ipv6(void)
+{
+	const struct sockaddr_in6 loopback = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool has = fd >= 0 && bind(fd, (const struct sockaddr *)&loopback, sizeof(loopback)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+static bool is_ipv6(const struct http_listener *listener)
+{
+	return !str_starts_with(listener->address, STR("/")) && str_find_char(listener->address, ':') >= 0;
+}
+
+/* Leaves out IPv6 listeners where there is no IPv6, as long as the same port is served by IPv4. */
+static void leave_out_ipv6(struct server_setup *setup, struct arena *arena)
+{
+	struct http_listener *kept = ARENA_ARRAY(arena, setup->listener_count, struct http_listener);
+	size_t count = 0;
+
+	if (has_ipv6())
+		return;
+	for (size_t i = 0; i < setup->listener_count; i++) {
+		const struct http_listener *listener = &setup->listeners[i];
+		bool served = false;
+
+		for (size_t j = 0; j < setup->listener_count; j++)
+			served |= !is_ipv6(&setup->listeners[j]) && setup->listeners[j].port == listener->port;
+		if (!is_ipv6(listener) || !served)
+			kept[count++] = *listener;
+	}
+	setup->listeners = kept;
+	setup->listener_count = count;
+}
+
+static void log_listeners(const struct server_setup *setup)
+{
+	for (size_t i = 0; i < setup->listener_count; i++) {
+		const struct http_listener *listener = &setup->listeners[i];
+
+		log_with(LOG_INFO,
+			 LOG_FIELDS(LOG_STR("address", listener->address), LOG_INT("port", listener->port),
+				    LOG_STR("tls", listener->tls ? STR("yes") : STR("no"))),
+			 "listening");
+	}
+}
+
+/* SIGHUP: log file, certificates and all options that can change. What cannot be read stays as it was. */
+static void reload(struct running *running)
+{
+	struct deployment *deployment = &running->deployment;
+	struct options *fresh;
+	struct config *config;
+	struct err err = { 0 };
+
+	notify_reloading();
+	if (!log_reopen(&err))
+		log_err(&err);
+	if (options_reload(&deployment->files, deployment->options, running->reloads, &fresh, &config)) {
+		deployment->options = fresh;
+		deployment->server->options = fresh;
+		log_set_level((enum log_level)fresh->log.level);
+		log_info("the configuration was read again");
+	} else {
+		log_error("the configuration has errors: it stays as it was");
+	}
+	log_faults(config);
+	if (deployment->options->tls_certificate_path.len && !http_reload_certificates(deployment->server->http, &err))
+		log_err(&err);
+	notify_ready();
+}
+
+static sigset_t handled_signals(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	return signals;
+}
+
+/* Until somebody asks us to end. */
+static void run(struct running *running)
+{
+	const sigset_t signals = handled_signals();
+	int64_t interval = notify_watchdog_interval_ms();
+	const struct timespec pause = { .tv_sec = interval / 1000, .tv_nsec = interval % 1000 * 1000000 };
+
+	for (;;) {
+		int signal = interval ? sigtimedwait(&signals, NULL, &pause) : sigwaitinfo(&signals, NULL);
+
+		if (signal == SIGTERM || signal == SIGINT)
+			return;
+		if (signal == SIGHUP)
+			reload(running);
+		notify_watchdog();
+	}
+}
+
+/* Whoever asks a second time does not want to wait. */
+static void end_at_the_next_signal(void)
+{
+	const sigset_t signals = handled_signals();
+
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	sigprocmask(SIG_UNBLOCK, &signals, NULL);
+}
+
+static bool listen_and_run(struct running *running, struct err *err)
+{
+	struct deployment *deployment = &running->deployment;
+	bool ok;
+
+	observe_start(deployment->server);
+	ok = server_listen(deployment->server, err);
+	if (ok) {
+		log_listeners(&deployment->setup);
+		log_info("Hearth %s serves %.*s", HEARTH_VERSION, STR_ARG(deployment->options->domains[0].name));
+		notify_ready();
+		run(running);
+		notify_stopping();
+		log_info("stopping");
+		end_at_the_next_signal();
+	}
+	server_stop(deployment->server);
+	observe_stop(deployment->server);
+	return ok;
+}
+
+static bool serve(struct running *running, struct err *err)
+{
+	struct deployment *deployment = &running->deployment;
+
+	if (!deployment_connect(deployment, err))
+		return false;
+	leave_out_ipv6(&deployment->setup, deployment->arena);
+	deployment->setup.hooks =
+		(struct http_hooks){ .begin = observe_begin, .finished = observe_finished, .failed = observe_failed };
+	return deployment_open(deployment, err) && listen_and_run(running, err);
+}
+
+static bool open_log(const struct options *options, struct err *err)
+{
+	const struct log_config config = {
+		.level = (enum log_level)options->log.level,
+		.format = (enum log_format)options->log.format,
+		.file = options->log.file,
+	};
+
+	return log_open(&config, err);
+}
+
+static int start(struct config_strings files, const struct config_strings *listens)
+{
+	const sigset_t signals = handled_signals();
+	struct running running = { .reloads = arena_new() };
+	struct err err = { 0 };
+	bool ok;
+
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	ok = deployment_read(&running.deployment, files, &err) &&
+	     (!listens->count || options_listen(running.deployment.options, listens, running.deployment.arena, &err)) &&
+	     open_log(running.deployment.options, &err);
+	if (ok) {
+		raise_file_limit(running.deployment.options->soft_file_limit);
+		ok = serve(&running, &err);
+	}
+	if (!ok)
+		log_err(&err);
+	deployment_close(&running.deployment);
+	arena_free(running.reloads);
+	return ok ? CLI_DONE : CLI_FAILED;
+}
+
+int cli_serve(const struct command *command, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "listen", required_argument, NULL, 'l' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	struct config_strings files = { 0 }, listens = { 0 };
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:l:h", options, NULL)) != -1) {
+		if (option == 'c')
+			cli_add_config(&files, optarg, arena);
+		else if (option == 'l')
+			cli_add_string(&listens, str_of(optarg), arena);
+		else if (option == 'h')
+			return cli_print_usage(stdout, command), CLI_DONE;
+		else
+			return cli_misused(command);
+	}
+	if (optind < argc)
+		return cli_misused(command);
+	cli_default_config(&files, arena);
+	return start(files, &listens);
+}

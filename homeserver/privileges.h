@@ -1,0 +1,13 @@
+/* A server that is started as root becomes the system user `hearth`. */
+#pragma once
+
+#include "options.h"
+
+#define SERVICE_USER "hearth"
+
+/*
+ * As root: makes the user where there is none, gives it the data directory of a new deployment, and becomes it for
+ * good. As anybody else: makes the data directory where there is none. The working directory is then the data
+ * directory. Before other threads. The error's message is for the operator.
+ */
+bool privileges_drop(const struct options *options, const struct config_strings *config_files, struct err *err);
