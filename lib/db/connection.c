@@ -67,7 +67,7 @@ int64_t connection_deadline(const struct db *db)
 	return clock_mono_ms() + db->timeout_ms + GRACE_MS;
 }
 
-/* false: the deadline came. A negative time to wait is none. */
+/* false: the deadline has come. */
 static bool wait_socket(PGconn *conn, short events, int64_t deadline_ms, short *ret_events)
 {
 	struct pollfd fd = { .fd = PQsocket(conn), .events = events };
