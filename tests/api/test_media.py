@@ -202,8 +202,7 @@ def test_a_path_cannot_climb_out_of_the_store(ana, server):
 
 
 def test_the_upload_limit_is_told(ana):
-    for path in ("/_matrix/client/v1/media/config", "/_matrix/media/v3/config"):
-        assert ana.get(path)["m.upload.size"] == 10 * 1024 * 1024
+    assert ana.get("/_matrix/client/v1/media/config")["m.upload.size"] == 10 * 1024 * 1024
 
 
 def test_the_upload_limit_is_told_to_users_alone(nobody):
