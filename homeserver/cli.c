@@ -45,19 +45,14 @@ const char *cli_absolute(const char *path, struct arena *arena)
 	return str_cstr(arena, absolute);
 }
 
-void cli_add_string(struct config_strings *strings, struct str text, struct arena *arena)
-{
-	struct str *items = ARENA_ARRAY(arena, strings->count + 1, struct str);
-
-	for (size_t i = 0; i < strings->count; i++)
-		items[i] = strings->items[i];
-	items[strings->count] = text;
-	*strings = (struct config_strings){ items, strings->count + 1 };
-}
-
 void cli_add_config(struct config_strings *files, const char *path, struct arena *arena)
 {
-	cli_add_string(files, str_of(cli_absolute(path, arena)), arena);
+	struct str *items = ARENA_ARRAY(arena, files->count + 1, struct str);
+
+	for (size_t i = 0; i < files->count; i++)
+		items[i] = files->items[i];
+	items[files->count] = str_of(cli_absolute(path, arena));
+	*files = (struct config_strings){ items, files->count + 1 };
 }
 
 void cli_default_config(struct config_strings *files, struct arena *arena)

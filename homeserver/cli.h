@@ -34,7 +34,6 @@ int cli_misused(const struct command *command);
 int cli_failed(const char *fmt, ...) PRINTF_LIKE(1, 2);
 int cli_error(const struct err *err); /* its message, and its detail if there is one */
 
-void cli_add_string(struct config_strings *strings, struct str text, struct arena *arena);
 const char *cli_absolute(const char *path, struct arena *arena);
 /* The --config arguments as absolute paths; without any, homeserver.yaml here, or else the one in /etc/hearth. */
 void cli_add_config(struct config_strings *files, const char *path, struct arena *arena);

@@ -202,7 +202,7 @@ static bool open_log(const struct options *options, struct err *err)
 	return log_open(&config, err);
 }
 
-static int start(struct config_strings files, const struct config_strings *listens)
+static int start(struct config_strings files, const struct http_listener *listeners, size_t listener_count)
 {
 	const sigset_t signals = handled_signals();
 	struct running running = { .reloads = arena_new() };
@@ -212,7 +212,7 @@ static int start(struct config_strings files, const struct config_strings *liste
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	ok = deployment_read(&running.deployment, files, &err) &&
-	     (!listens->count || options_listen(running.deployment.options, listens, running.deployment.arena, &err)) &&
+	     (listener_count == 0 || options_listen(running.deployment.options, listeners, listener_count, &err)) &&
 	     open_log(running.deployment.options, &err);
 	if (ok) {
 		raise_file_limit(running.deployment.options->soft_file_limit);
@@ -234,21 +234,24 @@ int cli_serve(const struct command *command, int argc, char **argv)
 		{ 0 },
 	};
 	CLEANUP(arena_free) struct arena *arena = arena_new();
-	struct config_strings files = { 0 }, listens = { 0 };
+	struct config_strings files = { 0 };
+	struct http_listener *listeners = NULL;
+	size_t count = 0, cap = 0;
+	struct err err;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:l:h", options, NULL)) != -1) {
 		if (option == 'c')
 			cli_add_config(&files, optarg, arena);
-		else if (option == 'l')
-			cli_add_string(&listens, str_of(optarg), arena);
 		else if (option == 'h')
 			return cli_print_usage(stdout, command), CLI_DONE;
-		else
+		else if (option != 'l')
 			return cli_misused(command);
+		else if (!options_parse_listen(str_of(optarg), ARENA_PUSH(arena, listeners, count, cap), &err))
+			return cli_error(&err), CLI_USAGE;
 	}
 	if (optind < argc)
 		return cli_misused(command);
 	cli_default_config(&files, arena);
-	return start(files, &listens);
+	return start(files, listeners, count);
 }

@@ -208,7 +208,7 @@ static bool read_address_port(struct str text, struct http_listener *listener)
 	return is_ip_address(listener->address);
 }
 
-static bool read_listen(struct str text, struct http_listener *ret_listener, struct err *err)
+bool options_parse_listen(struct str text, struct http_listener *ret_listener, struct err *err)
 {
 	struct http_listener listener = { .mode = 0666, .resources = all_resources };
 	struct str rest = text, address, word;
@@ -230,21 +230,16 @@ static bool read_listen(struct str text, struct http_listener *ret_listener, str
 	return true;
 }
 
-bool options_listen(struct options *options, const struct config_strings *listens, struct arena *arena, struct err *err)
+bool options_listen(struct options *options, const struct http_listener *listeners, size_t count, struct err *err)
 {
-	struct http_listener *listeners = ARENA_ARRAY(arena, listens->count, struct http_listener);
-
-	for (size_t i = 0; i < listens->count; i++) {
-		if (!read_listen(listens->items[i], &listeners[i], err))
-			return false;
+	for (size_t i = 0; i < count; i++) {
 		if (listeners[i].tls && (!options->tls_certificate_path.len || !options->tls_private_key_path.len))
-			return err_set(
-				err, M_INVALID_PARAM,
-				"'%.*s' needs tls_certificate_path and tls_private_key_path in the configuration",
-				STR_ARG(listens->items[i]));
+			return err_set(err, M_INVALID_PARAM,
+				       "A listener with TLS needs tls_certificate_path and tls_private_key_path in the "
+				       "configuration");
 	}
 	options->listeners = listeners;
-	options->listener_count = listens->count;
+	options->listener_count = count;
 	return true;
 }
 

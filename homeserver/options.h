@@ -163,12 +163,12 @@ bool options_reload(const struct config_strings *files, const struct options *ru
 		    struct options **ret_options, struct config **ret_config);
 
 /*
- * Replaces the listeners by those of the command line: `ADDRESS:PORT`, `[IPV6]:PORT` or `/PATH`, followed by any of
- * `,tls`,
- * `,x_forwarded` and `,metrics`. The message of the error says what is wrong.
+ * A listener of the command line: `ADDRESS:PORT`, `[IPV6]:PORT` or `/PATH`, followed by any of `,tls`, `,x_forwarded`
+ * and `,metrics`. A view into `text`. The message of the error says what is wrong.
  */
-bool options_listen(struct options *options, const struct config_strings *listens, struct arena *arena,
-		    struct err *err);
+bool options_parse_listen(struct str text, struct http_listener *ret_listener, struct err *err);
+/* Puts such listeners, which live as long as the options, in the place of those of the file. */
+bool options_listen(struct options *options, const struct http_listener *listeners, size_t count, struct err *err);
 
 /* The commented sample, and what a new deployment is to begin with: this name, this folder, sign-up with a token, plain
  * HTTP on loopback. */

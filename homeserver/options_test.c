@@ -253,9 +253,10 @@ static void contradictions_have_lines(void **state UNUSED)
 
 static void the_command_line_replaces_listeners(void **state UNUSED)
 {
-	CLEANUP(arena_free) struct arena *arena = arena_new();
-	struct str given[] = { STR("127.0.0.1:8010"), STR("[::1]:8448,tls"), STR("/run/x.sock"),
-			       STR("0.0.0.0:9000,metrics"), STR("127.0.0.2:0,x_forwarded") };
+	static const struct str given[] = {
+		STR_INIT("127.0.0.1:8010"),       STR_INIT("[::1]:8448,tls"),          STR_INIT("/run/x.sock"),
+		STR_INIT("0.0.0.0:9000,metrics"), STR_INIT("127.0.0.2:0,x_forwarded"),
+	};
 	static const struct str wrong[] = {
 		STR_INIT(""),
 		STR_INIT("8008"),
@@ -263,31 +264,32 @@ static void the_command_line_replaces_listeners(void **state UNUSED)
 		STR_INIT("127.0.0.1"),
 		STR_INIT("127.0.0.1:65536"),
 		STR_INIT("::1:8008"),
-		STR_INIT("127.0.0.1:1,tsl"),
 		STR_INIT("[::1]"),
 		STR_INIT("127.0.0.1:"),
+		STR_INIT("127.0.0.1:1,tsl"),
 	};
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	struct http_listener l[ARRAY_LEN(given)];
 	struct config *config;
 	struct options *options =
 		load(arena, STR("server_name: a\ntls_certificate_path: c\ntls_private_key_path: k\n"), &config);
 	struct err err;
 
-	assert_true(options_listen(options, &(struct config_strings){ given, ARRAY_LEN(given) }, arena, &err));
-	assert_int_equal(options->listener_count, 5);
-	assert_int_equal(options->listeners[0].port, 8010);
-	assert_false(options->listeners[0].x_forwarded);
-	assert_true(options->listeners[1].tls);
-	assert_str(options->listeners[1].address, STR("::1"));
-	assert_true(options->listeners[2].x_forwarded && serves(&options->listeners[2], "client"));
-	assert_true(serves(&options->listeners[3], "metrics") && !serves(&options->listeners[3], "client"));
-	assert_true(options->listeners[4].x_forwarded && options->listeners[4].port == 0);
-	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-		struct str one = wrong[i];
+	for (size_t i = 0; i < ARRAY_LEN(given); i++)
+		assert_true(options_parse_listen(given[i], &l[i], &err));
+	assert_true(l[0].port == 8010 && !l[0].x_forwarded && serves(&l[0], "client"));
+	assert_true(l[1].tls);
+	assert_str(l[1].address, STR("::1"));
+	assert_true(l[2].x_forwarded && serves(&l[2], "client"));
+	assert_true(serves(&l[3], "metrics") && !serves(&l[3], "client"));
+	assert_true(l[4].x_forwarded && l[4].port == 0);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_false(options_parse_listen(wrong[i], &l[0], &err));
 
-		assert_false(options_listen(options, &(struct config_strings){ &one, 1 }, arena, &err));
-	}
+	assert_true(options_listen(options, l, ARRAY_LEN(given), &err));
+	assert_int_equal(options->listener_count, 5);
 	options = load(arena, STR("server_name: a\n"), &config);
-	assert_false(options_listen(options, &(struct config_strings){ &given[1], 1 }, arena, &err));
+	assert_false(options_listen(options, l, ARRAY_LEN(given), &err));
 }
 
 static void reloading_changes_what_can_change(void **state UNUSED)
