@@ -1,17 +1,31 @@
 /*
  * libmicrohttpd's callbacks: a request from its first line to its end, in its connection's I/O thread.
  *
- * libmicrohttpd calls for each request: exchange_begin; exchange_step when the headers are in, for each part of the body, and
- * when all has come; exchange_end. A response that is queued before the body has come ends the connection, so errors wait
- * for the body to be dropped, unless it is large or the client waits for 100-continue.
+ * libmicrohttpd calls for each request: exchange_begin; exchange_step when the headers are in, for each part of the
+ * body, and when all has come; exchange_end. A response that is queued before the body has come ends the connection, so
+ * errors wait for the body to be dropped, unless it is large or the client waits for 100-continue.
  */
 #include "http/internal.h"
 
-#define DRAIN_LIMIT (8 * 1024 * 1024)
+#define DRAIN_LIMIT    (8 * 1024 * 1024)
+#define MAX_BODY_BYTES ((size_t)256 * 1024 * 1024) /* of all bodies being collected or waiting for a worker */
 
 struct http *exchange_http(const struct exchange *ex)
 {
 	return ex->listener->http;
+}
+
+/*
+ * libmicrohttpd would parse the query string now, into the connection's small memory, and take no more of it where it
+ * ends (some 70 `via` parameters). We have our copy: leave it nothing to parse. `target` is in that memory, and not
+ * constant.
+ */
+static void hide_query(const char *target)
+{
+	char *query = strchr((char *)(uintptr_t)target, '?');
+
+	if (query && query[1])
+		query[1] = 0;
 }
 
 void *exchange_begin(void *cls UNUSED, const char *target, struct MHD_Connection *connection)
@@ -21,12 +35,13 @@ void *exchange_begin(void *cls UNUSED, const char *target, struct MHD_Connection
 	struct http *http;
 
 	memcpy(ex->target, target ? target : "", len);
+	if (target)
+		hide_query(target);
 	ex->connection = connection;
 	ex->listener = connection_peer(connection)->listener;
 	ex->started_us = clock_mono_us();
 	http = exchange_http(ex);
 	ex->serial = ++http->serial;
-	http->exchanges++;
 	uri_split((struct str){ ex->target, len }, &ex->path, &ex->query);
 	return ex;
 }
@@ -38,22 +53,40 @@ static void drop_response(struct exchange *ex)
 	ex->response = NULL;
 }
 
+void drop_body(struct exchange *ex)
+{
+	exchange_http(ex)->body_bytes -= ex->body_cap;
+	free(ex->body);
+	ex->body = NULL;
+	ex->body_len = ex->body_cap = 0;
+}
+
+/* From now on a stop waits for it: it is being answered. */
+static void engage(struct exchange *ex)
+{
+	if (!ex->engaged)
+		exchange_http(ex)->engaged++;
+	ex->engaged = true;
+}
+
 void exchange_free(struct exchange *ex)
 {
 	struct http *http = exchange_http(ex);
 
+	bool engaged = ex->engaged;
+
 	drop_response(ex);
+	drop_body(ex);
 	upload_free(http, ex->upload);
-	free(ex->body);
 	free(ex);
-	if (--http->exchanges == 0 && http->stopping) {
+	if (engaged && --http->engaged == 0 && http->stopping) {
 		LOCKED(&http->lock);
 		cond_signal(&http->idle);
 	}
 }
 
 void exchange_end(void *cls UNUSED, struct MHD_Connection *connection UNUSED, void **context,
-                  enum MHD_RequestTerminationCode why UNUSED)
+		  enum MHD_RequestTerminationCode why UNUSED)
 {
 	struct exchange *ex = *context;
 
@@ -85,6 +118,7 @@ static void answer_error(struct exchange *ex, const struct err *err)
 {
 	struct call call;
 
+	engage(ex);
 	call_init(&call, ex, NULL);
 	reply_error(&call.req, err);
 	finished(&call);
@@ -94,6 +128,7 @@ static void answer_preflight(struct exchange *ex)
 {
 	struct call call;
 
+	engage(ex);
 	ex->response = exchange_http(ex)->preflight;
 	ex->status = MHD_HTTP_NO_CONTENT;
 	call_init(&call, ex, NULL);
@@ -127,8 +162,9 @@ static enum http_method parse_method(struct str name)
 		struct str name;
 		enum http_method method;
 	} methods[] = {
-		{ STR_INIT("GET"), HTTP_GET },         { STR_INIT("PUT"), HTTP_PUT },     { STR_INIT("POST"), HTTP_POST },
-		{ STR_INIT("DELETE"), HTTP_DELETE },   { STR_INIT("HEAD"), HTTP_GET },    { STR_INIT("PATCH"), HTTP_PATCH },
+		{ STR_INIT("GET"), HTTP_GET },         { STR_INIT("PUT"), HTTP_PUT },
+		{ STR_INIT("POST"), HTTP_POST },       { STR_INIT("DELETE"), HTTP_DELETE },
+		{ STR_INIT("HEAD"), HTTP_GET },        { STR_INIT("PATCH"), HTTP_PATCH },
 		{ STR_INIT("OPTIONS"), HTTP_OPTIONS },
 	};
 
@@ -146,7 +182,7 @@ struct framing {
 };
 
 static enum MHD_Result read_framing(void *context, enum MHD_ValueKind kind UNUSED, const char *name, size_t name_len,
-                                    const char *value, size_t value_len)
+				    const char *value, size_t value_len)
 {
 	struct framing *framing = context;
 	struct str key = { name, name_len }, text = { value, value_len };
@@ -164,8 +200,8 @@ static enum MHD_Result read_framing(void *context, enum MHD_ValueKind kind UNUSE
 }
 
 /*
- * RFC 9112, section 6.3. libmicrohttpd takes the first Content-Length, and chunks before a length: where the two disagree,
- * a proxy in front may have seen another end of this request, and what follows may not be what it seems.
+ * RFC 9112, section 6.3. libmicrohttpd takes the first Content-Length, and chunks before a length: where the two
+ * disagree, a proxy in front may have seen another end of this request, and what follows may not be what it seems.
  */
 static bool check_framing(struct exchange *ex, struct err *err)
 {
@@ -259,6 +295,7 @@ static enum MHD_Result begin_upload(struct exchange *ex)
 		answer_error(ex, &err);
 		return answer_early(ex);
 	}
+	engage(ex);
 	ex->upload = upload_new(exchange_http(ex));
 	ex->stage = STAGE_UPLOAD_HEADERS;
 	MHD_suspend_connection(ex->connection);
@@ -295,35 +332,48 @@ static enum MHD_Result headers_in(struct exchange *ex, const char *method)
 
 /* ---- the body ---- */
 
-static void append_body(struct exchange *ex, const char *data, size_t size)
+/* Room for a body of `wanted` bytes, by doubling up to what was announced. false: all bodies together are too much. */
+static bool grow_body(struct exchange *ex, size_t wanted)
 {
-	size_t wanted = ex->body_len + size;
+	struct http *http = exchange_http(ex);
+	size_t cap = MAX(wanted, MAX(ex->body_cap * 2, (size_t)4096));
 
-	if (wanted > ex->body_cap) {
-		size_t announced = (size_t)MIN(ex->announced, ex->route->max_body);
-
-		ex->body_cap = MAX(MIN(announced, MAX(ex->body_cap * 2, (size_t)16384)), wanted);
-		if (!ex->announced)
-			ex->body_cap = MAX(wanted, ex->body_cap * 2);
-		ex->body = x_realloc(ex->body, ex->body_cap);
+	if (ex->announced)
+		cap = MAX(wanted, MIN(cap, (size_t)ex->announced));
+	if ((http->body_bytes += cap - ex->body_cap) > MAX_BODY_BYTES) {
+		http->body_bytes -= cap - ex->body_cap;
+		return false;
 	}
-	memcpy(ex->body + ex->body_len, data, size);
-	ex->body_len = wanted;
+	ex->body = x_realloc(ex->body, cap);
+	ex->body_cap = cap;
+	return true;
+}
+
+static enum MHD_Result refuse_body(struct exchange *ex, const struct err *err, size_t *size)
+{
+	answer_error(ex, err);
+	drop_body(ex);
+	ex->stage = STAGE_DRAIN;
+	return drain(ex, size);
 }
 
 static enum MHD_Result collect(struct exchange *ex, const char *data, size_t *size)
 {
+	size_t wanted = ex->body_len + *size;
 	struct err err;
 
-	if (ex->body_len + ex->drained + *size > ex->route->max_body) {
+	if (wanted + ex->drained > ex->route->max_body) {
 		err_set(&err, M_TOO_LARGE, "The body is too large");
-		answer_error(ex, &err);
-		ex->stage = STAGE_DRAIN;
-		return drain(ex, size);
+		return refuse_body(ex, &err, size);
 	}
 	if (ex->route->body == BODY_NONE)
 		return drain(ex, size);
-	append_body(ex, data, *size);
+	if (wanted > ex->body_cap && !grow_body(ex, wanted)) {
+		overloaded(ex, &err);
+		return refuse_body(ex, &err, size);
+	}
+	memcpy(ex->body + ex->body_len, data, *size);
+	ex->body_len = wanted;
 	*size = 0;
 	return MHD_YES;
 }
@@ -337,6 +387,7 @@ static enum MHD_Result body_in(struct exchange *ex)
 		answer_error(ex, &err);
 		return send_answer(ex);
 	}
+	engage(ex);
 	ex->stage = STAGE_WORKER;
 	MHD_suspend_connection(ex->connection);
 	pool_push(ex->pool, ex);
@@ -362,8 +413,8 @@ static enum MHD_Result upload_more(struct exchange *ex, const char *data, size_t
 }
 
 enum MHD_Result exchange_step(void *cls UNUSED, struct MHD_Connection *connection UNUSED, const char *url UNUSED,
-                              const char *method, const char *version UNUSED, const char *data, size_t *size,
-                              void **context)
+			      const char *method, const char *version UNUSED, const char *data, size_t *size,
+			      void **context)
 {
 	struct exchange *ex = *context;
 

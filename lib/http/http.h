@@ -1,14 +1,14 @@
 /*
- * The HTTP server: libmicrohttpd's epoll threads move bytes, workers run handlers as plain blocking code, long polls are
- * parked. What the endpoints are comes in as tables of routes; what the application is (authentication, limits by user) as
- * hooks. Every answer follows the client-server API: CORS headers ("Web Browser Clients"), errors as {errcode, error}
- * ("Standard error response"), M_UNRECOGNIZED with 404 for an unknown path and 405 for another method.
+ * The HTTP server: libmicrohttpd's epoll threads move bytes, workers run handlers as plain blocking code, long polls
+ * are parked. What the endpoints are comes in as tables of routes; what the application is (authentication, limits by
+ * user) as hooks. Every answer follows the client-server API: CORS headers ("Web Browser Clients"), errors as objects
+ * ("Standard error response"), M_UNRECOGNIZED with 404 for an unknown path and with 405 for another method.
  *
- * A request goes: headers in → route, method and announced length checked → body collected → a worker of the route's pool:
- * query, authentication, rate limit, body as JSON, handler → answer. A full queue is answered at once.
+ * A request goes: headers in → route, method and announced length checked → body collected → a worker of the route's
+ * pool: query, authentication, rate limit, body as JSON, handler → answer. A full queue is answered at once.
  *
- * A request, its arena and its json_t's belong to one thread at a time; the functions below are for the handler that has it,
- * except request_wake, http_stats and http_reload_certificates, which any thread may call.
+ * A request, its arena and its json_t's belong to one thread at a time; the functions below are for the handler that
+ * has it, except request_wake, http_stats and http_reload_certificates, which any thread may call.
  */
 #pragma once
 
@@ -38,9 +38,9 @@ enum route_auth {
 };
 
 /*
- * What a route's body is. JSON: read whole, up to max_body, parsed before the handler, whatever its Content-Type says; an
- * empty body reads as {}. TEXT: read whole, not parsed. STREAM: the handler gets it in chunks (uploads). NONE: what comes is
- * read and ignored.
+ * What a route's body is. JSON: read whole, up to max_body, parsed before the handler, whatever its Content-Type says;
+ * an empty body reads as {}. TEXT: read whole, not parsed. STREAM: the handler gets it in chunks (uploads). NONE: what
+ * comes is read and ignored.
  */
 enum route_body {
 	BODY_DEFAULT, /* JSON for PUT, POST and PATCH, none for GET and DELETE */
@@ -78,7 +78,7 @@ enum route_flags {
  * pools that some route uses have threads.
  */
 enum route_pool {
-	POOL_CLIENT, /* BODY_STREAM routes of it run in POOL_UPLOAD: a worker lives with an upload while its bytes come in */
+	POOL_CLIENT, /* its BODY_STREAM routes run in POOL_UPLOAD: their workers wait for the client's bytes */
 	POOL_FEDERATION,
 	POOL_REMOTE, /* waits on other servers */
 	POOL_UPLOAD,
@@ -90,8 +90,9 @@ typedef bool (*route_handler)(struct request *req, struct err *err);
 
 /*
  * A row an endpoint; a table ends with an all-zero row. `path` has {name} segments (which match anything but the empty
- * segment); a last segment {name+} takes the rest with its slashes. Literal segments go before {name}. One slash at the end
- * is ignored, here and in requests. A handler returns true after one answer or one request_park, or false with *err raised.
+ * segment); a last segment {name+} takes the rest with its slashes. Literal segments go before {name}. One slash at the
+ * end is ignored, here and in requests. A handler returns true after one answer or one request_park, or false with *err
+ * raised.
  */
 struct route {
 	enum http_method method;
@@ -115,15 +116,15 @@ struct request {
 	struct str method, path;   /* as sent, path before decoding */
 	struct str body_text;      /* exact bytes of a JSON or TEXT body */
 	json_t *body;              /* parsed; an object or another value: the field table judges */
-	struct str remote_address; /* the client's, X-Forwarded-For honoured where the listener trusts it; "unix" without one */
+	struct str remote_address; /* X-Forwarded-For's where the listener trusts it, else the socket's, or "unix" */
 	struct str request_id;     /* of the listener's header, else our own */
 	struct str token;          /* access token as sent (header, or the query's access_token); empty: none */
 	int64_t started_us;        /* clock_mono_us when the request line had come */
 };
 
 /*
- * Percent-decoded, valid UTF-8 without NUL: path parameter (the name must be of the route's path), query parameter (first of
- * that name; absent: NULL pointer), all values of a query parameter. A header as sent (absent: NULL pointer).
+ * Percent-decoded, valid UTF-8 without NUL: path parameter (the name must be of the route's path), query parameter
+ * (first of that name; absent: NULL pointer), all values of a query parameter. A header as sent (absent: NULL pointer).
  */
 struct str path_param(struct request *req, const char *name);
 struct str query_param(struct request *req, const char *name);
@@ -131,18 +132,19 @@ size_t query_params(struct request *req, const char *name, struct str **ret_valu
 struct str header(struct request *req, const char *name);
 /* M_INVALID_PARAM when present and no number, or out of range; no "true" or "false". */
 MUST_USE bool query_int(struct request *req, const char *name, int64_t min, int64_t max, int64_t absent,
-                        int64_t *ret_value, struct err *err);
+			int64_t *ret_value, struct err *err);
 MUST_USE bool query_bool(struct request *req, const char *name, bool absent, bool *ret_value, struct err *err);
 
 /* Answers; each returns true. One answer a request. */
-bool reply_json(struct request *req, int status, json_t *json);            /* steals json */
-bool reply_empty(struct request *req);                                     /* 200 {} */
-bool reply_field(struct request *req, const char *name, struct str value); /* 200 {"name":"value"} */
-bool reply_text(struct request *req, int status, struct str content_type, struct str text);   /* copied */
-bool reply_buf(struct request *req, int status, const char *content_type, struct buf *buf); /* takes the buffer's memory */
+bool reply_json(struct request *req, int status, json_t *json);                             /* steals json */
+bool reply_empty(struct request *req);                                                      /* 200 {} */
+bool reply_field(struct request *req, const char *name, struct str value);                  /* 200 {"name":"value"} */
+bool reply_text(struct request *req, int status, struct str content_type, struct str text); /* copied */
+/* Takes the buffer's memory. */
+bool reply_buf(struct request *req, int status, const char *content_type, struct buf *buf);
 /*
- * Takes fd, a file of `size` bytes. Answers 200, or 206 and 416 to a Range of one range, or 304 when If-None-Match holds the
- * ETag that reply_header set before. Content-Type is reply_header's too.
+ * Takes fd, a file of `size` bytes. Answers 200, or 206 and 416 to a Range of one range, or 304 when If-None-Match
+ * holds the ETag that reply_header set before. Content-Type is reply_header's too.
  */
 bool reply_file(struct request *req, int fd, uint64_t size);
 bool reply_error(struct request *req, const struct err *err);
@@ -150,16 +152,16 @@ bool reply_error(struct request *req, const struct err *err);
 void reply_header(struct request *req, const char *name, struct str value);
 
 /*
- * Parking: a handler that has nothing to say yet hands over `state` (heap), returns true, and touches neither the request
- * nor the state again. The request's arena, body and thread go; the connection stays, suspended. request_wake (from any
- * thread, any number of times) or the deadline has a worker run `resume`, once, with a fresh arena: it answers or parks
- * again (with the same or another state). When the client hangs up or the server stops, `resume` runs too, with the cause,
- * for the last time: request_park then returns false, and the library answers 503. What is answered to a hang-up is
- * dropped, and it need not be answered.
+ * Parking: a handler that has nothing to say yet hands over `state` (heap), returns true, and touches neither the
+ * request nor the state again. The request's arena, body and thread go; the connection stays, suspended. request_wake
+ * (from any thread, any number of times) or the deadline has a worker run `resume`, once, with a fresh arena: it
+ * answers or parks again (with the same or another state). When the client hangs up or the server stops, `resume` runs
+ * too, with the cause, for the last time: request_park then returns false, and the library answers 503. What is
+ * answered to a hang-up is dropped, and it need not be answered.
  *
  * The handle lives from on_parked until on_resumed returns. The application files it under its wake keys in the one and
- * takes it off in the other, both under its own lock; it may hold that lock when it calls request_wake. To miss nothing it
- * looks for news once more after filing, and wakes the handle itself (also from within on_parked) if there are any.
+ * takes it off in the other, both under its own lock; it may hold that lock when it calls request_wake. To miss nothing
+ * it looks for news once more after filing, and wakes the handle itself (also from within on_parked) if there are any.
  */
 enum wake_cause { WAKE_EVENT, WAKE_DEADLINE, WAKE_HANGUP, WAKE_STOPPING };
 struct parked;
@@ -176,29 +178,29 @@ bool request_park(struct request *req, const struct park *park);
 void request_wake(struct parked *parked);
 
 /*
- * Uploads (BODY_STREAM): the handler runs when the headers are in, and pulls. *ret_chunk is empty at the end of the body,
- * and is good until the next call. M_TOO_LARGE beyond max_body; chunks are ≤ 64 kB. A client that needs more than a minute
- * for a chunk, or hangs up, is an error; so is the server's stop.
+ * Uploads (BODY_STREAM): the handler runs when the headers are in, and pulls. *ret_chunk is empty at the end of the
+ * body, and is good until the next call. M_TOO_LARGE beyond max_body; chunks are ≤ 64 kB. A client that needs more than
+ * a minute for a chunk, or hangs up, is an error; so is the server's stop.
  */
 MUST_USE bool request_read(struct request *req, struct str *ret_chunk, struct err *err);
 bool request_content_length(struct request *req, uint64_t *ret_length); /* false: not announced */
 
 struct http_hooks {
 	/*
-	 * Sets req->user. Called for AUTH_USER and AUTH_ADMIN (a missing token was answered with M_MISSING_TOKEN before), for
-	 * AUTH_OPTIONAL when there is a token, and for AUTH_SERVER.
+	 * Sets req->user. Called for AUTH_USER and AUTH_ADMIN (a missing token was answered with M_MISSING_TOKEN
+	 * before), for AUTH_OPTIONAL when there is a token, and for AUTH_SERVER.
 	 */
 	bool (*authenticate)(struct request *req, struct err *err);
 	/*
-	 * In the worker, once it is known who calls, and again each time before a parked request is resumed: the context of log
-	 * lines is set here.
+	 * In the worker, once it is known who calls, and again each time before a parked request is resumed: the
+	 * context of log lines is set here.
 	 */
 	void (*begin)(const struct request *req);
 	/* Called for routes with a class, after authenticate. */
 	bool (*rate_limit)(struct request *req, struct err *err);
 	/*
-	 * With each answer, before it is sent: access log and metrics are the application's. Answers that need no worker (404,
-	 * 405, 413, 429, OPTIONS) come from an I/O thread: it must not block.
+	 * With each answer, before it is sent: access log and metrics are the application's. Answers that need no
+	 * worker (404, 405, 413, 429, OPTIONS) come from an I/O thread: it must not block.
 	 */
 	void (*finished)(const struct request *req, int status, uint64_t bytes);
 	/* A fault worth a log line (5xx). */
@@ -232,8 +234,9 @@ uint16_t http_port(const struct http *http, size_t listener); /* in the order of
 /* Reads the two files again, for new connections. On failure the old certificate stays. */
 MUST_USE bool http_reload_certificates(struct http *http, struct err *err);
 /*
- * Graceful: no new connections, parked requests resumed with WAKE_STOPPING, what is queued or running finished, answers sent
- * (for ten seconds at most), then stopped and freed. Requests that come meanwhile on open connections are answered with 503.
+ * Graceful: no new connections, parked requests resumed with WAKE_STOPPING, what is queued or running finished, answers
+ * sent (for ten seconds at most), then stopped and freed. Requests that come meanwhile on open connections are answered
+ * with 503.
  */
 void http_stop(struct http *http);
 

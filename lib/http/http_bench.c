@@ -71,8 +71,8 @@ static int serve(uint16_t port)
 static int connect_to(uint16_t port)
 {
 	const struct sockaddr_in address = { .sin_family = AF_INET,
-		                             .sin_port = htons(port),
-		                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+					     .sin_port = htons(port),
+					     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
@@ -85,11 +85,12 @@ static int connect_to(uint16_t port)
 static void send_request(int fd, const char *path)
 {
 	char text[1024];
-	int len = snprintf(text, sizeof(text),
-	                   "GET %s HTTP/1.1\r\nHost: localhost:8008\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) bench\r\n"
-	                   "Accept: application/json\r\nAccept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate\r\n"
-	                   "Authorization: Bearer syt_YWxpY2U_abcdefghijklmnopqrstuvwx_012345\r\n\r\n",
-	                   path);
+	int len = snprintf(
+		text, sizeof(text),
+		"GET %s HTTP/1.1\r\nHost: localhost:8008\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) bench\r\n"
+		"Accept: application/json\r\nAccept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate\r\n"
+		"Authorization: Bearer syt_YWxpY2U_abcdefghijklmnopqrstuvwx_012345\r\n\r\n",
+		path);
 
 	if (send(fd, text, (size_t)len, 0) != len)
 		exit(1);
@@ -187,7 +188,8 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
 		return serve((uint16_t)strtoul(argv[2], NULL, 10));
 	if (argc == 5 && strcmp(argv[1], "park") == 0)
-		return park((uint16_t)strtoul(argv[2], NULL, 10), strtoll(argv[3], NULL, 10), strtoul(argv[4], NULL, 10));
+		return park((uint16_t)strtoul(argv[2], NULL, 10), strtoll(argv[3], NULL, 10),
+			    strtoul(argv[4], NULL, 10));
 	fprintf(stderr, "usage: http_bench serve PORT | park PORT PID COUNT\n");
 	return 2;
 }

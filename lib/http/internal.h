@@ -1,8 +1,8 @@
 /*
- * The server's inside. A request is an `exchange` from its request line until its answer is sent or its connection ends.
- * It belongs to one thread at a time: to its connection's I/O thread; once the connection is suspended and it is queued,
- * to a worker; while parked, to the lot; after MHD_resume_connection, to the I/O thread again. An upload is the exception:
- * its I/O thread fills a chunk while its worker waits for it, under the upload's lock.
+ * The server's inside. A request is an `exchange` from its request line until its answer is sent or its connection
+ * ends. It belongs to one thread at a time: to its connection's I/O thread; once the connection is suspended and it is
+ * queued, to a worker; while parked, to the lot; after MHD_resume_connection, to the I/O thread again. An upload is the
+ * exception: its I/O thread fills a chunk while its worker waits for it, under the upload's lock.
  *
  * Order of locks: lot before pool; server before upload.
  */
@@ -49,8 +49,8 @@ void router_free(struct router *router);
 uint32_t router_resources(const struct router *router, const char *const *names);
 bool router_uses_pool(const struct router *router, enum route_pool pool);
 /* `path` is uri_split's, and has been checked by uri_valid. */
-enum match_result router_match(const struct router *router, enum http_method method, struct str path, uint32_t resources,
-                               struct match *ret_match);
+enum match_result router_match(const struct router *router, enum http_method method, struct str path,
+			       uint32_t resources, struct match *ret_match);
 
 /* ---- addresses: uri.c ---- */
 
@@ -62,23 +62,23 @@ struct query_item {
 bool uri_valid(struct str text);
 /* Decodes into `out`, which has room for text.len bytes; returns the length. `text` is valid. */
 size_t uri_decode(struct str text, bool query, char *out);
-/* A target may be absolute ("http://host/path?query"): *ret_path begins with a slash, or is empty where there is none. */
+/* A target may be absolute ("http://host/path?query"). *ret_path begins with a slash, or is empty without one. */
 void uri_split(struct str target, struct str *ret_path, struct str *ret_query);
 /* M_INVALID_PARAM: not valid. */
 bool uri_parse_query(struct str query, struct arena *arena, struct query_item **ret_items, size_t *ret_count,
-                     struct err *err);
+		     struct err *err);
 
 /* ---- exchanges ---- */
 
 enum stage {
-	STAGE_HEADERS,  /* the headers are in, nothing is decided */
-	STAGE_BODY,     /* the body is being collected */
-	STAGE_DRAIN,    /* the answer is ready; the body is read and dropped first, so that the connection can be kept */
+	STAGE_HEADERS, /* the headers are in, nothing is decided */
+	STAGE_BODY,    /* the body is being collected */
+	STAGE_DRAIN,   /* the answer is ready; the body is read and dropped first, so that the connection can be kept */
 	STAGE_UPLOAD_HEADERS, /* a worker has the headers, the body waits */
-	STAGE_UPLOAD,   /* a worker pulls the body */
-	STAGE_WORKER,   /* suspended: queued, running or parked */
-	STAGE_ANSWERED, /* the answer is ready */
-	STAGE_ABANDON,  /* the client has gone: close */
+	STAGE_UPLOAD,         /* a worker pulls the body */
+	STAGE_WORKER,         /* suspended: queued, running or parked */
+	STAGE_ANSWERED,       /* the answer is ready */
+	STAGE_ABANDON,        /* the client has gone: close */
 };
 
 struct parked {
@@ -103,14 +103,14 @@ struct exchange {
 	uint64_t serial;
 	int64_t started_us;
 	enum stage stage;
-	enum http_method method;      /* 0: one that no route can have */
-	struct str method_name;       /* libmicrohttpd's memory */
-	struct str path, query;       /* views into `target` */
+	enum http_method method; /* 0: one that no route can have */
+	struct str method_name;  /* libmicrohttpd's memory */
+	struct str path, query;  /* views into `target` */
 	struct {
 		uint16_t at, len; /* in `target` */
 	} params[MAX_PATH_PARAMS];
 	uint64_t announced; /* Content-Length */
-	bool has_length, has_body, expects_continue;
+	bool has_length, has_body, expects_continue, engaged;
 	char *body;
 	size_t body_len, body_cap;
 	uint64_t drained;
@@ -128,7 +128,7 @@ struct call {
 	struct query_item *query;
 	size_t query_count;
 	struct header_line *headers; /* of the answer */
-	bool parked, last; /* last: it may not park again */
+	bool parked, last;           /* last: it may not park again */
 	uint64_t bytes;
 	char address[64], id[24];
 };
@@ -203,8 +203,8 @@ bool tls_new(struct str certificate_path, struct str key_path, struct tls **ret_
 bool tls_reload(struct tls *tls, struct err *err);
 void tls_free(struct tls *tls);
 int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *ca_names, int ca_count,
-                 const gnutls_pk_algorithm_t *algorithms, int algorithm_count, gnutls_pcert_st **ret_chain,
-                 unsigned *ret_len, gnutls_privkey_t *ret_key);
+		 const gnutls_pk_algorithm_t *algorithms, int algorithm_count, gnutls_pcert_st **ret_chain,
+		 unsigned *ret_len, gnutls_privkey_t *ret_key);
 
 /* ---- listeners and connections: listener.c ---- */
 
@@ -230,10 +230,10 @@ struct peer {
 
 const struct peer *connection_peer(struct MHD_Connection *connection);
 void connection_notify(void *cls, struct MHD_Connection *connection, void **context,
-                       enum MHD_ConnectionNotificationCode code);
+		       enum MHD_ConnectionNotificationCode code);
 
 bool listener_open(struct listener *listener, const struct http_config *all, const struct http_listener *config,
-                   struct err *err);
+		   struct err *err);
 void listener_close(struct listener *listener);
 void listener_free(struct listener *listener);
 
@@ -246,8 +246,8 @@ void acceptor_free(struct acceptor *acceptor);
 /* ---- the server: server.c ---- */
 
 /*
- * libmicrohttpd walks all suspended connections of a thread whenever one of them resumes: 1 ms at 9,500 of them, nothing to
- * be seen at 500.
+ * libmicrohttpd walks all suspended connections of a thread whenever one of them resumes: 1 ms at 9,500 of them,
+ * nothing to be seen at 500.
  */
 #define CONNECTIONS_PER_THREAD 500
 
@@ -273,19 +273,21 @@ struct http {
 	struct MHD_Response *preflight;
 	struct acceptor *acceptor;
 	size_t max_connections;
-	_Atomic size_t connections, exchanges;
+	_Atomic size_t connections, body_bytes;
+	_Atomic size_t engaged; /* exchanges that are being answered */
 	_Atomic uint64_t serial;
 	_Atomic bool stopping;
 	struct mutex lock; /* guards what follows */
-	struct cond idle;  /* no exchange is alive */
+	struct cond idle;  /* none is engaged */
 	struct upload *uploads;
 };
 
 /* libmicrohttpd's callbacks: exchange.c. */
 void *exchange_begin(void *cls, const char *target, struct MHD_Connection *connection);
 enum MHD_Result exchange_step(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-                              const char *version, const char *data, size_t *size, void **context);
+			      const char *version, const char *data, size_t *size, void **context);
 void exchange_end(void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode why);
 
 struct http *exchange_http(const struct exchange *ex);
 void exchange_free(struct exchange *ex);
+void drop_body(struct exchange *ex);

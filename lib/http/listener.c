@@ -1,7 +1,7 @@
 /*
  * Listening sockets, and the one thread that accepts from all of them and deals the connections out to the I/O threads.
- * libmicrohttpd could accept by itself, but then each listener would need I/O threads of its own, all of them would be woken
- * for each connection, and the limit of connections would be cut into pieces.
+ * libmicrohttpd could accept by itself, but then each listener would need I/O threads of its own, all of them would be
+ * woken for each connection, and the limit of connections would be cut into pieces.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ struct acceptor {
 static bool cannot_listen(const struct http_listener *config, const char *why, struct err *err)
 {
 	return err_set(err, M_UNKNOWN, "cannot listen on %.*s port %u: %s", STR_ARG(config->address),
-	               (unsigned)config->port, why);
+		       (unsigned)config->port, why);
 }
 
 static bool parse_address(const struct http_listener *config, struct peer *ret_peer, socklen_t *ret_len)
@@ -55,8 +55,11 @@ static bool parse_address(const struct http_listener *config, struct peer *ret_p
 	return inet_pton(AF_INET6, text, &ret_peer->address.ipv6.sin6_addr) == 1;
 }
 
-/* "::" alone takes IPv4 as well, as the kernel has it by default; beside an IPv4 listener on its port it must not. */
-static bool ipv6_only(const struct http_config *config, const struct http_listener *listener)
+/*
+ * "::" alone takes IPv4 as well, as the kernel has it by default; beside an IPv4 listener on its port it must not. And
+ * there it may be missing, where the machine has no IPv6: configurations list both.
+ */
+static bool beside_ipv4(const struct http_config *config, const struct http_listener *listener)
 {
 	for (size_t i = 0; i < config->listener_count; i++) {
 		const struct http_listener *other = &config->listeners[i];
@@ -74,28 +77,40 @@ static uint16_t bound_port(int fd)
 
 	if (getsockname(fd, &bound.address.any, &len) < 0)
 		return 0;
-	return ntohs(bound.address.any.sa_family == AF_INET6 ? bound.address.ipv6.sin6_port : bound.address.ipv4.sin_port);
+	return ntohs(bound.address.any.sa_family == AF_INET6 ? bound.address.ipv6.sin6_port
+							     : bound.address.ipv4.sin_port);
+}
+
+static bool open_ip(struct listener *listener, const struct peer *peer, socklen_t len, int ipv6_only)
+{
+	int yes = 1;
+
+	listener->fd = socket(peer->address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (listener->fd < 0)
+		return false;
+	setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	if (peer->address.any.sa_family == AF_INET6)
+		setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &ipv6_only, sizeof(ipv6_only));
+	return bind(listener->fd, &peer->address.any, len) == 0 && listen(listener->fd, BACKLOG) == 0;
 }
 
 static bool listen_ip(struct listener *listener, const struct http_config *all, const struct http_listener *config,
-                      struct err *err)
+		      struct err *err)
 {
-	int yes = 1, only = ipv6_only(all, config), fd;
+	bool beside = beside_ipv4(all, config);
 	struct peer peer;
 	socklen_t len;
 
 	if (!parse_address(config, &peer, &len))
 		return cannot_listen(config, "not an IP address", err);
-	fd = socket(peer.address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
+	if (!open_ip(listener, &peer, len, beside)) {
+		if (beside && str_eq(config->address, STR("::")) && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
+			listener_close(listener);
+			return true;
+		}
 		return cannot_listen(config, strerror(errno), err);
-	listener->fd = fd;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-	if (peer.address.any.sa_family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
-	if (bind(fd, &peer.address.any, len) < 0 || listen(fd, BACKLOG) < 0)
-		return cannot_listen(config, strerror(errno), err);
-	listener->port = bound_port(fd);
+	}
+	listener->port = bound_port(listener->fd);
 	return true;
 }
 
@@ -143,7 +158,7 @@ static bool listen_unix(struct listener *listener, const struct http_listener *c
 }
 
 bool listener_open(struct listener *listener, const struct http_config *all, const struct http_listener *config,
-                   struct err *err)
+		   struct err *err)
 {
 	listener->tls = config->tls;
 	listener->x_forwarded = config->x_forwarded;
@@ -176,7 +191,8 @@ void listener_free(struct listener *listener)
 
 const struct peer *connection_peer(struct MHD_Connection *connection)
 {
-	return (const struct peer *)(const void *)MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
+	return (const struct peer *)(const void *)MHD_get_connection_info(connection,
+									  MHD_CONNECTION_INFO_CLIENT_ADDRESS)
 		->client_addr;
 }
 
@@ -189,8 +205,8 @@ static void nudge(struct acceptor *acceptor)
 }
 
 /*
- * The I/O thread with the fewest connections; of the first ones only while they are not crowded: a few busy threads do more
- * for each wake-up than many.
+ * The I/O thread with the fewest connections; of the first ones only while they are not crowded: a few busy threads do
+ * more for each wake-up than many.
  */
 static struct io_thread *choose(struct http *http, bool tls)
 {
@@ -220,7 +236,7 @@ static void hand_over(struct listener *listener, int fd, struct peer *peer)
 }
 
 void connection_notify(void *cls, struct MHD_Connection *connection UNUSED, void **context UNUSED,
-                       enum MHD_ConnectionNotificationCode code)
+		       enum MHD_ConnectionNotificationCode code)
 {
 	struct io_thread *io = cls;
 	struct http *http = io->http;
@@ -263,6 +279,8 @@ static void watch(const struct acceptor *acceptor, bool on, int operation)
 	for (size_t i = 0; i < http->listener_count; i++) {
 		struct epoll_event event = { .events = on ? EPOLLIN : 0, .data.ptr = &http->listeners[i] };
 
+		if (http->listeners[i].fd < 0)
+			continue;
 		if (epoll_ctl(acceptor->epoll, operation, http->listeners[i].fd, &event) < 0)
 			abort();
 	}

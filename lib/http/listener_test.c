@@ -67,9 +67,9 @@ static gnutls_x509_privkey_t make_key(const char *path)
 	gnutls_datum_t pem;
 
 	assert_int_equal(gnutls_x509_privkey_init(&key), 0);
-	assert_int_equal(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
-	                                              GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
-	                 0);
+	assert_int_equal(
+		gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+		0);
 	assert_int_equal(gnutls_x509_privkey_export2(key, GNUTLS_X509_FMT_PEM, &pem), 0);
 	save(path, &pem);
 	gnutls_free(pem.data);
@@ -261,7 +261,7 @@ static void listens_on_several(void **state UNUSED)
 		test_connect(&client, &server, i);
 		reply = test_ask(&client, "GET", "/address", NULL, NULL);
 		assert_string_equal(json_string_value(json_object_get(reply.json, "address")),
-		                    i == 3 ? "unix" : addresses[i]);
+				    i == 3 ? "unix" : addresses[i]);
 		test_close(&client);
 	}
 	test_server_stop(&server);
@@ -302,8 +302,10 @@ static void listens_everywhere(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(speaks_tls),         cmocka_unit_test(reloads_certificates),
-		cmocka_unit_test(listens_on_unix_sockets), cmocka_unit_test(listens_on_several),
+		cmocka_unit_test(speaks_tls),
+		cmocka_unit_test(reloads_certificates),
+		cmocka_unit_test(listens_on_unix_sockets),
+		cmocka_unit_test(listens_on_several),
 		cmocka_unit_test(listens_everywhere),
 	};
 

@@ -3,9 +3,9 @@
  * libmicrohttpd does not notice while a connection is suspended. One thread keeps both.
  *
  * A request enters (request_park), settles (its worker is done with it), is woken once, and leaves when a worker has it
- * again. A wake-up between entering and settling is remembered. A socket is watched under a serial number, so that an event
- * that was fetched before the request left finds nobody; it leaves the epoll before its connection is resumed, as from then
- * on the descriptor may be closed and reused.
+ * again. A wake-up between entering and settling is remembered. A socket is watched under a serial number, so that an
+ * event that was fetched before the request left finds nobody; it leaves the epoll before its connection is resumed, as
+ * from then on the descriptor may be closed and reused.
  */
 #include <errno.h>
 #include <sys/epoll.h>

@@ -10,8 +10,8 @@
 #include "http/test_client.h"
 
 /*
- * An application in small: a counter, and those who wait for it to move, filed under a lock as the header asks for. Waiters
- * hold one reference to the board each, so that a missing free_state is seen.
+ * An application in small: a counter, and those who wait for it to move, filed under a lock as the header asks for.
+ * Waiters hold one reference to the board each, so that a missing free_state is seen.
  */
 struct waiter {
 	struct waiter *next;
@@ -104,8 +104,8 @@ static bool resume(struct request *req, void *state, enum wake_cause cause, stru
 	if (cause == WAKE_HANGUP)
 		return true;
 	return reply_json(req, 200,
-	                  json_pack("{s:s,s:i,s:o,s:o}", "cause", names[cause], "resumed", waiter->resumed, "room",
-	                            json_new_str(path_param(req, "room")), "q", json_new_str(query_param(req, "q"))));
+			  json_pack("{s:s,s:i,s:o,s:o}", "cause", names[cause], "resumed", waiter->resumed, "room",
+				    json_new_str(path_param(req, "room")), "q", json_new_str(query_param(req, "q"))));
 }
 
 static bool get_wait(struct request *req, struct err *err)
@@ -262,7 +262,8 @@ static void notices_hang_ups(void **state UNUSED)
 
 	for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
 		test_connect(&clients[i], &server, 0);
-		test_sendf(&clients[i], "GET /wait/r?stubborn=%s HTTP/1.1\r\nHost: t\r\n\r\n", i % 2 ? "true" : "false");
+		test_sendf(&clients[i], "GET /wait/r?stubborn=%s HTTP/1.1\r\nHost: t\r\n\r\n",
+			   i % 2 ? "true" : "false");
 	}
 	wait_parked(&server, ARRAY_LEN(clients));
 	for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
@@ -307,7 +308,8 @@ static void answers_all_when_it_stops(void **state UNUSED)
 	test_server_run(&stopping, routes);
 	for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
 		test_connect(&clients[i], &stopping, 0);
-		test_sendf(&clients[i], "GET /wait/r?stubborn=%s HTTP/1.1\r\nHost: t\r\n\r\n", i == 0 ? "true" : "false");
+		test_sendf(&clients[i], "GET /wait/r?stubborn=%s HTTP/1.1\r\nHost: t\r\n\r\n",
+			   i == 0 ? "true" : "false");
 	}
 	wait_parked(&stopping, ARRAY_LEN(clients));
 	test_server_stop(&stopping);

@@ -1,6 +1,6 @@
 /*
- * Workers with a bounded queue. What was parked is queued apart and unbounded (there are no more of them than connections),
- * and the two queues are served in turn: a wave of wake-ups does not hold up new requests.
+ * Workers with a bounded queue. What was parked is queued apart and unbounded (there are no more of them than
+ * connections), and the two queues are served in turn: a wave of wake-ups does not hold up new requests.
  */
 #include "http/internal.h"
 

@@ -273,6 +273,6 @@ bool reply_file(struct request *req, int fd, uint64_t size)
 	if (range == RANGE_WHOLE)
 		return reply_part(req, 200, fd, 0, size);
 	reply_header(req, MHD_HTTP_HEADER_CONTENT_RANGE,
-	             str_printf(req->arena, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, last, size));
+		     str_printf(req->arena, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, last, size));
 	return reply_part(req, 206, fd, first, last - first + 1);
 }

@@ -62,7 +62,7 @@ size_t query_params(struct request *req, const char *name, struct str **ret_valu
 }
 
 bool query_int(struct request *req, const char *name, int64_t min, int64_t max, int64_t absent, int64_t *ret_value,
-               struct err *err)
+	       struct err *err)
 {
 	struct str text = query_param(req, name);
 	int64_t value = absent;
@@ -134,7 +134,7 @@ static struct str socket_address(const struct exchange *ex, char *out, size_t si
 	return str_of(out);
 }
 
-/* The first of the list, as Synapse takes it: the proxy in front has to set the header, not to append to the client's. */
+/* The first of the list, as Synapse takes it: the proxy in front has to set the header, not to append to one. */
 static struct str forwarded_address(const struct exchange *ex, char *out, size_t size)
 {
 	struct str list = header_of(ex, "X-Forwarded-For"), first;
@@ -281,13 +281,6 @@ static void answer_error(struct call *call, struct err *err)
 	if (err->status >= 500 && hooks->failed)
 		hooks->failed(&call->req, err);
 	reply_error(&call->req, err);
-}
-
-static void drop_body(struct exchange *ex)
-{
-	free(ex->body);
-	ex->body = NULL;
-	ex->body_len = ex->body_cap = 0;
 }
 
 /* Gives the exchange back to its I/O thread, or to the lot. It is no longer ours afterwards. */

@@ -1,7 +1,7 @@
 /*
- * Routes, compiled once into a tree of path segments. Segments are split before they are decoded, so that %2F stays inside
- * its parameter; a literal segment is compared decoded. Where a literal and a parameter both fit, the literal is tried
- * first, and the parameter after it.
+ * Routes, compiled once into a tree of path segments. Segments are split before they are decoded, so that %2F stays
+ * inside its parameter; a literal segment is compared decoded. Where a literal and a parameter both fit, the literal is
+ * tried first, and the parameter after it.
  */
 #include "http/internal.h"
 
@@ -79,7 +79,7 @@ static bool bad_route(const struct route *route, const char *why, struct err *er
 
 /* The node that one more segment of a route's path leads to; *ret_rest for {name+}. */
 static bool descend(struct router *router, struct compiled_route *compiled, struct str segment, struct node **node,
-                    bool *ret_rest, struct err *err)
+		    bool *ret_rest, struct err *err)
 {
 	struct node *next;
 
@@ -254,8 +254,8 @@ static bool walk(const struct search *search, const struct node *node, struct st
 	return false;
 }
 
-enum match_result router_match(const struct router *router, enum http_method method, struct str path, uint32_t resources,
-                               struct match *ret_match)
+enum match_result router_match(const struct router *router, enum http_method method, struct str path,
+			       uint32_t resources, struct match *ret_match)
 {
 	struct search search = { method, resources, ret_match };
 

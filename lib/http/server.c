@@ -13,9 +13,9 @@
 #define TLS_PRIORITIES      "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 /*
- * libmicrohttpd's memory for a connection: the request's line and headers, and the answer's. It clears all of it between
- * two requests, so a connection that is kept occupies the whole, and a parked one is to have 12 kB at most. Other servers
- * take lines of 8 kB.
+ * libmicrohttpd's memory for a connection: the request's line and headers, and the answer's. It clears all of it
+ * between two requests, so a connection that is kept occupies the whole, and a parked one is to have 12 kB at most.
+ * Other servers take lines of 8 kB.
  */
 #define CONNECTION_MEMORY (10 * 1024)
 
@@ -30,16 +30,14 @@ static bool io_start(struct io_thread *io, bool tls, struct err *err)
 
 	if (tls)
 		flags |= MHD_USE_TLS; /* without it, libmicrohttpd ignores the options that begin with HTTPS */
-	io->daemon = MHD_start_daemon(flags, 0, NULL, NULL, exchange_step, NULL,
-	                              MHD_OPTION_CONNECTION_LIMIT, (unsigned)io->http->max_connections + 1, /* ours to keep */
-	                              MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-	                              MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-	                              MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, NULL,
-	                              MHD_OPTION_UNESCAPE_CALLBACK, identity, NULL,
-	                              MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL,
-	                              MHD_OPTION_NOTIFY_CONNECTION, connection_notify, io,
-	                              MHD_OPTION_HTTPS_PRIORITIES, TLS_PRIORITIES,
-	                              MHD_OPTION_HTTPS_CERT_CALLBACK, tls_retrieve, MHD_OPTION_END);
+	io->daemon = MHD_start_daemon(flags, 0, NULL, NULL, exchange_step, NULL, MHD_OPTION_CONNECTION_LIMIT,
+				      (unsigned)io->http->max_connections + 1, /* ours to keep */
+				      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+				      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+				      MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
+				      identity, NULL, MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL,
+				      MHD_OPTION_NOTIFY_CONNECTION, connection_notify, io, MHD_OPTION_HTTPS_PRIORITIES,
+				      TLS_PRIORITIES, MHD_OPTION_HTTPS_CERT_CALLBACK, tls_retrieve, MHD_OPTION_END);
 	return io->daemon || err_set(err, M_UNKNOWN, "cannot start an I/O thread");
 }
 
@@ -116,11 +114,11 @@ static bool start(struct http *http, const struct http_config *config, struct er
 	return true;
 }
 
-/* Waits until every answer is on its way: an exchange lives until its last byte is sent. */
+/* Waits until every answer is out: an exchange lives until its last byte is with the kernel. */
 static void wait_idle(struct http *http, int64_t deadline_ms)
 {
 	LOCKED(&http->lock);
-	while (http->exchanges > 0 && cond_wait_until(&http->idle, &http->lock, deadline_ms))
+	while (http->engaged > 0 && cond_wait_until(&http->idle, &http->lock, deadline_ms))
 		;
 }
 

@@ -61,10 +61,12 @@ static int connect_unix(struct str path)
 
 static int connect_port(uint16_t port, bool ipv6)
 {
-	struct sockaddr_in6 address6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_loopback };
+	struct sockaddr_in6 address6 = { .sin6_family = AF_INET6,
+					 .sin6_port = htons(port),
+					 .sin6_addr = in6addr_loopback };
 	struct sockaddr_in address = { .sin_family = AF_INET,
-		                       .sin_port = htons(port),
-		                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+				       .sin_port = htons(port),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (ipv6)
@@ -133,7 +135,7 @@ void test_send(struct test_client *client, struct str bytes)
 {
 	while (bytes.len > 0) {
 		ssize_t sent = client->tls ? gnutls_record_send(client->tls->session, bytes.ptr, bytes.len)
-		                           : send(client->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+					   : send(client->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
 
 		if (sent <= 0)
 			return; /* the server has closed: its answer, if any, tells */
@@ -163,8 +165,9 @@ static bool receive_more(struct test_client *client)
 		client->cap = client->cap * 2 + 131072;
 		client->bytes = x_realloc(client->bytes, client->cap);
 	}
-	got = client->tls ? gnutls_record_recv(client->tls->session, client->bytes + client->len, client->cap - client->len)
-	                  : recv(client->fd, client->bytes + client->len, client->cap - client->len, 0);
+	got = client->tls
+		      ? gnutls_record_recv(client->tls->session, client->bytes + client->len, client->cap - client->len)
+		      : recv(client->fd, client->bytes + client->len, client->cap - client->len, 0);
 	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		fail_msg("no answer");
 	if (got <= 0)
@@ -231,7 +234,7 @@ struct test_reply test_receive(struct test_client *client, bool head)
 }
 
 struct test_reply test_ask(struct test_client *client, const char *method, const char *target, const char *headers,
-                           const char *body)
+			   const char *body)
 {
 	test_sendf(client, "%s %s HTTP/1.1\r\nHost: test\r\n%s", method, target, headers ? headers : "");
 	if (body)
@@ -241,8 +244,8 @@ struct test_reply test_ask(struct test_client *client, const char *method, const
 	return test_receive(client, strcmp(method, "HEAD") == 0);
 }
 
-struct test_reply test_once(const struct test_server *server, struct arena *arena, const char *method, const char *target,
-                            const char *headers, const char *body)
+struct test_reply test_once(const struct test_server *server, struct arena *arena, const char *method,
+			    const char *target, const char *headers, const char *body)
 {
 	struct test_client client;
 	struct test_reply reply;

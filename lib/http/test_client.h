@@ -39,13 +39,13 @@ void test_send(struct test_client *client, struct str bytes);
 void test_sendf(struct test_client *client, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Reads one answer. HEAD and 204, 304 have no body. */
 struct test_reply test_receive(struct test_client *client, bool head);
-/* Sends a request (headers as "Name: value\r\n" lines; the length is added when there is a body) and reads its answer. */
+/* Sends a request and reads its answer. `headers` are "Name: value\r\n" lines; a body's length is added. */
 struct test_reply test_ask(struct test_client *client, const char *method, const char *target, const char *headers,
-                           const char *body);
+			   const char *body);
 /* The same on a connection of its own. */
-struct test_reply test_once(const struct test_server *server, struct arena *arena, const char *method, const char *target,
-                            const char *headers, const char *body);
+struct test_reply test_once(const struct test_server *server, struct arena *arena, const char *method,
+			    const char *target, const char *headers, const char *body);
 struct str test_header(const struct test_reply *reply, const char *name); /* absent: NULL pointer */
-bool test_at_end(struct test_client *client);                              /* the server has closed */
-unsigned test_peer_serial(struct test_client *client);                     /* of the server's certificate */
+bool test_at_end(struct test_client *client);                             /* the server has closed */
+unsigned test_peer_serial(struct test_client *client);                    /* of the server's certificate */
 void test_assert_error(const struct test_reply *reply, int status, const char *errcode);

@@ -1,6 +1,6 @@
 /*
- * Certificates for GnuTLS. A reload puts a new generation up for the handshakes that follow; earlier ones are kept until the
- * end, since a handshake may still read them, and certificates change a few times a year.
+ * Certificates for GnuTLS. A reload puts a new generation up for the handshakes that follow; earlier ones are kept
+ * until the end, since a handshake may still read them, and certificates change a few times a year.
  */
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
@@ -46,7 +46,7 @@ static bool load_chain(const char *path, struct generation *generation, struct e
 	if (code < 0)
 		return failed(path, code, err);
 	code = gnutls_pcert_list_import_x509_raw(generation->chain, &count, &pem, GNUTLS_X509_FMT_PEM,
-	                                         GNUTLS_X509_CRT_LIST_SORT);
+						 GNUTLS_X509_CRT_LIST_SORT);
 	gnutls_free(pem.data);
 	if (code < 0)
 		return failed(path, code, err);
@@ -81,7 +81,8 @@ static bool key_fits(const struct generation *generation)
 		return false;
 	fits = gnutls_pubkey_import_privkey(public, generation->key, 0, 0) >= 0 &&
 	       gnutls_pubkey_get_key_id(public, GNUTLS_KEYID_USE_SHA256, ours, &ours_len) >= 0 &&
-	       gnutls_pubkey_get_key_id(generation->chain[0].pubkey, GNUTLS_KEYID_USE_SHA256, theirs, &theirs_len) >= 0 &&
+	       gnutls_pubkey_get_key_id(generation->chain[0].pubkey, GNUTLS_KEYID_USE_SHA256, theirs, &theirs_len) >=
+		       0 &&
 	       ours_len == theirs_len && memcmp(ours, theirs, ours_len) == 0;
 	gnutls_pubkey_deinit(public);
 	return fits;
@@ -132,8 +133,8 @@ void tls_free(struct tls *tls)
 
 /* A gnutls_certificate_retrieve_function2. Several domains will choose by the session's server name here. */
 int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *ca_names UNUSED, int ca_count UNUSED,
-                 const gnutls_pk_algorithm_t *algorithms UNUSED, int algorithm_count UNUSED, gnutls_pcert_st **ret_chain,
-                 unsigned *ret_len, gnutls_privkey_t *ret_key)
+		 const gnutls_pk_algorithm_t *algorithms UNUSED, int algorithm_count UNUSED,
+		 gnutls_pcert_st **ret_chain, unsigned *ret_len, gnutls_privkey_t *ret_key)
 {
 	struct MHD_Connection *connection = gnutls_session_get_ptr(session); /* libmicrohttpd's */
 	struct generation *generation = connection_peer(connection)->listener->http->tls->current;

@@ -1,6 +1,6 @@
 /*
- * Uploads: a worker pulls what its connection's I/O thread receives, a chunk at a time. While the chunk is full, or has not
- * been asked for, the connection is suspended, so that the client is slowed down to the worker's pace.
+ * Uploads: a worker pulls what its connection's I/O thread receives, a chunk at a time. While the chunk is full, or has
+ * not been asked for, the connection is suspended, so that the client is slowed down to the worker's pace.
  */
 #include <sys/socket.h>
 
@@ -88,7 +88,8 @@ bool upload_data(struct exchange *ex, const char *data, size_t *size)
 	LOCKED(&upload->lock);
 	if (upload->answered)
 		return false;
-	if (upload->suspended) /* by the chunk before: libmicrohttpd still offers what it has read, and must not suspend twice */
+	/* libmicrohttpd still offers what it has read; a second suspension would break its lists. */
+	if (upload->suspended)
 		return true;
 	taken = MIN(*size, CHUNK - upload->len);
 	memcpy(upload->chunk + upload->len, data, taken);
@@ -162,8 +163,8 @@ bool request_read(struct request *req, struct str *ret_chunk, struct err *err)
 }
 
 /*
- * While the body still comes in, its I/O thread drops the rest and sends the answer at its end. A stalled client's would never
- * come: shut its socket. It is open as long as the connection is not `gone`.
+ * While the body still comes in, its I/O thread drops the rest and sends the answer at its end. A stalled client's
+ * would never come: shut its socket. It is open as long as the connection is not `gone`.
  */
 void upload_answer(struct exchange *ex)
 {

@@ -35,8 +35,8 @@ static bool post_upload(struct request *req, struct err *err)
 			return err_set(err, M_FORBIDDEN, "That is enough");
 	} while (chunk.len > 0);
 	return reply_json(req, 200,
-	                  json_pack("{s:I,s:I,s:I}", "total", (json_int_t)total, "sum", (json_int_t)sum, "announced",
-	                            known ? (json_int_t)announced : (json_int_t)-1));
+			  json_pack("{s:I,s:I,s:I}", "total", (json_int_t)total, "sum", (json_int_t)sum, "announced",
+				    known ? (json_int_t)announced : (json_int_t)-1));
 }
 
 static bool refuse(struct request *req UNUSED, struct err *err)
@@ -58,7 +58,8 @@ static const struct route routes[] = {
 	{ HTTP_POST, "/upload", .handler = post_upload, .body = BODY_STREAM, .max_body = MAX_UPLOAD },
 	{ HTTP_POST, "/refuse", .handler = refuse, .body = BODY_STREAM, .max_body = 100 * MAX_UPLOAD },
 	{ HTTP_POST, "/unread", .handler = accept_unread, .body = BODY_STREAM },
-	{ HTTP_POST, "/secret", .auth = AUTH_USER, .handler = post_upload, .body = BODY_STREAM, .max_body = MAX_UPLOAD },
+	{ HTTP_POST, "/secret", .auth = AUTH_USER, .handler = post_upload, .body = BODY_STREAM,
+	  .max_body = MAX_UPLOAD },
 	{ HTTP_GET, "/hello", .handler = get_hello },
 	{ 0 },
 };
@@ -257,8 +258,8 @@ static void ends_with_the_server(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(takes_uploads),   cmocka_unit_test(takes_slow_and_chunked_uploads),
-		cmocka_unit_test(bounds_uploads),  cmocka_unit_test(answers_early),
+		cmocka_unit_test(takes_uploads),        cmocka_unit_test(takes_slow_and_chunked_uploads),
+		cmocka_unit_test(bounds_uploads),       cmocka_unit_test(answers_early),
 		cmocka_unit_test(ends_with_the_client), cmocka_unit_test(ends_with_the_server),
 	};
 

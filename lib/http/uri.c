@@ -103,7 +103,7 @@ static struct str decoded(struct str text, struct arena *arena)
 }
 
 bool uri_parse_query(struct str query, struct arena *arena, struct query_item **ret_items, size_t *ret_count,
-                     struct err *err)
+		     struct err *err)
 {
 	struct query_item *items = NULL;
 	size_t count = 0, cap = 0;

@@ -1,6 +1,6 @@
 /*
- * A request target, as it comes from the network: its parts are views into it, what is accepted decodes to UTF-8 without NUL,
- * the router finds parameters inside the path, and a query survives being encoded again.
+ * A request target, as it comes from the network: its parts are views into it, what is accepted decodes to UTF-8
+ * without NUL, the router finds parameters inside the path, and a query survives being encoded again.
  */
 #include "base/utf8.h"
 #include "http/internal.h"

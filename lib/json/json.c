@@ -9,8 +9,8 @@ void json_setup(void)
 }
 
 /*
- * The depth of nested arrays and objects, judged by their opening brackets alone. jansson's own limit (2,048) is fixed when it is
- * built, and code that walks a value recurses as deep as the value is.
+ * The depth of nested arrays and objects, judged by their opening brackets alone. jansson's own limit (2,048) is fixed
+ * when it is built, and code that walks a value recurses as deep as the value is.
  */
 static bool too_deep(struct str text)
 {

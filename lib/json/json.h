@@ -36,8 +36,8 @@ struct json_field {
 };
 
 /*
- * The type comes from the struct's member: struct str, int64_t, bool, or json_t * (any value; use the _OBJ and _ARR forms
- * to demand one).
+ * The type comes from the struct's member: struct str, int64_t, bool, or json_t * (any value; use the _OBJ and _ARR
+ * forms to demand one).
  */
 #define JSON_FIELD_TYPE(type, member)                                                                                  \
 	_Generic(((type *)0)->member,                                                                                  \
@@ -52,11 +52,11 @@ struct json_field {
 #define JSON_FIELD(type, member, presence) JSON_FIELD_NAMED(type, member, #member, presence)
 #define JSON_FIELD_OBJ(type, member, presence)                                                                         \
 	{                                                                                                              \
-		#member, JSON_FIELD_OBJECT, presence, offsetof(type, member)                                           \
+#member, JSON_FIELD_OBJECT, presence, offsetof(type, member)                                           \
 	}
 #define JSON_FIELD_ARR(type, member, presence)                                                                         \
 	{                                                                                                              \
-		#member, JSON_FIELD_ARRAY, presence, offsetof(type, member)                                            \
+#member, JSON_FIELD_ARRAY, presence, offsetof(type, member)                                            \
 	}
 
 /*

@@ -1,4 +1,4 @@
-/* What is read and written is read again as the same; it is no deeper than promised, and its strings are what they were. */
+/* What is read and written is read again as the same; it is no deeper than promised, its strings are what they were. */
 #include "base/utf8.h"
 #include "json/json.h"
 

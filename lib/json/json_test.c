@@ -117,8 +117,9 @@ static bool read_fields(struct str text, struct arena *arena, struct fields *out
 
 static void reads_fields(void **state UNUSED)
 {
-	const struct str all = STR("{\"name\":\"n\",\"count\":-9007199254740991,\"flag\":true,\"object\":{},\"array\":[],"
-	                           "\"any\":1.5,\"org.example.renamed\":\"r\",\"unknown\":{}}");
+	const struct str all =
+		STR("{\"name\":\"n\",\"count\":-9007199254740991,\"flag\":true,\"object\":{},\"array\":[],"
+		    "\"any\":1.5,\"org.example.renamed\":\"r\",\"unknown\":{}}");
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	struct fields out = { 0 };
 	struct err err;
@@ -246,10 +247,10 @@ static void sorts_members(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parses_what_is_json), cmocka_unit_test(refuses_what_is_not),
-		cmocka_unit_test(bounds_depth),        cmocka_unit_test(reads_fields),
+		cmocka_unit_test(parses_what_is_json),    cmocka_unit_test(refuses_what_is_not),
+		cmocka_unit_test(bounds_depth),           cmocka_unit_test(reads_fields),
 		cmocka_unit_test(names_the_faulty_field), cmocka_unit_test(requires_any_value),
-		cmocka_unit_test(writes_strings),      cmocka_unit_test(views_strings),
+		cmocka_unit_test(writes_strings),         cmocka_unit_test(views_strings),
 		cmocka_unit_test(sorts_members),
 	};
 
