@@ -5,9 +5,9 @@ import SdkConfig from "matrix-react-sdk/src/SdkConfig";
 
 // Some modules read the configuration when they are loaded, so it has to be there before.
 SdkConfig.put({
-	brand: "Element",
-	disable_guests: true,
-	help_url: "about:blank",
-	setting_defaults: { useBundledEmojiFont: true }, // a test machine may have none
+  brand: "Element",
+  disable_guests: true,
+  help_url: "about:blank",
+  setting_defaults: { useBundledEmojiFont: true }, // a test machine may have none
 });
 import("./app.jsx");
