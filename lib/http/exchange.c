@@ -7,7 +7,7 @@
  */
 #include "http/internal.h"
 
-#define DRAIN_LIMIT    (8 * 1024 * 1024)
+#define DRAIN_LIMIT    ((uint64_t)8 * 1024 * 1024)
 #define MAX_BODY_BYTES ((size_t)256 * 1024 * 1024) /* of all bodies being collected or waiting for a worker */
 
 struct http *exchange_http(const struct exchange *ex)
@@ -22,7 +22,7 @@ struct http *exchange_http(const struct exchange *ex)
  */
 static void hide_query(const char *target)
 {
-	char *query = strchr((char *)(uintptr_t)target, '?');
+	char *query = strchr(target, '?');
 
 	if (query && query[1])
 		query[1] = 0;
@@ -340,7 +340,7 @@ static bool grow_body(struct exchange *ex, size_t wanted)
 
 	if (ex->announced)
 		cap = MAX(wanted, MIN(cap, (size_t)ex->announced));
-	if ((http->body_bytes += cap - ex->body_cap) > MAX_BODY_BYTES) {
+	if (atomic_fetch_add(&http->body_bytes, cap - ex->body_cap) > MAX_BODY_BYTES) {
 		http->body_bytes -= cap - ex->body_cap;
 		return false;
 	}

@@ -157,6 +157,8 @@ static int park(uint16_t port, int64_t pid, size_t count)
 	int *fds = x_calloc(count, sizeof(*fds));
 	int64_t before_kb, after_kb;
 
+	if (count == 0)
+		return 2;
 	measure_latency(port, "none parked");
 	before_kb = resident_kb(pid);
 	for (size_t i = 0; i < count; i++) {

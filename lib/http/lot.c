@@ -17,9 +17,14 @@
 #define EVENTS      64
 #define WAKE_SERIAL 0 /* the eventfd's; exchanges count from 1 */
 
+struct slot {
+	int64_t deadline_ms;
+	struct exchange *ex;
+};
+
 struct lot {
 	struct mutex lock; /* guards what follows, and `parked` of the exchanges inside */
-	struct exchange **heap;
+	struct slot *heap;
 	size_t count, cap;
 	struct idmap watched; /* by serial number */
 	int64_t sleeping_until_ms;
@@ -35,38 +40,33 @@ static struct exchange *exchange_of(struct parked *parked)
 
 /* ---- the heap: the next deadline first ---- */
 
-static int64_t deadline_at(const struct lot *lot, size_t at)
+static void heap_set(struct lot *lot, size_t at, struct slot slot)
 {
-	return lot->heap[at]->parked.park.deadline_ms;
-}
-
-static void heap_set(struct lot *lot, size_t at, struct exchange *ex)
-{
-	lot->heap[at] = ex;
-	ex->parked.heap_at = at;
+	lot->heap[at] = slot;
+	slot.ex->parked.heap_at = at;
 }
 
 static void heap_up(struct lot *lot, size_t at)
 {
-	struct exchange *ex = lot->heap[at];
+	struct slot slot = lot->heap[at];
 
-	for (; at > 0 && deadline_at(lot, (at - 1) / 2) > ex->parked.park.deadline_ms; at = (at - 1) / 2)
+	for (; at > 0 && lot->heap[(at - 1) / 2].deadline_ms > slot.deadline_ms; at = (at - 1) / 2)
 		heap_set(lot, at, lot->heap[(at - 1) / 2]);
-	heap_set(lot, at, ex);
+	heap_set(lot, at, slot);
 }
 
 static void heap_down(struct lot *lot, size_t at)
 {
-	struct exchange *ex = lot->heap[at];
+	struct slot slot = lot->heap[at];
 
 	for (size_t child; (child = 2 * at + 1) < lot->count; at = child) {
-		if (child + 1 < lot->count && deadline_at(lot, child + 1) < deadline_at(lot, child))
+		if (child + 1 < lot->count && lot->heap[child + 1].deadline_ms < lot->heap[child].deadline_ms)
 			child++;
-		if (deadline_at(lot, child) >= ex->parked.park.deadline_ms)
+		if (lot->heap[child].deadline_ms >= slot.deadline_ms)
 			break;
 		heap_set(lot, at, lot->heap[child]);
 	}
-	heap_set(lot, at, ex);
+	heap_set(lot, at, slot);
 }
 
 static void heap_add(struct lot *lot, struct exchange *ex)
@@ -75,19 +75,20 @@ static void heap_add(struct lot *lot, struct exchange *ex)
 		lot->cap = lot->cap ? lot->cap * 2 : 64;
 		lot->heap = x_realloc(lot->heap, lot->cap * sizeof(*lot->heap));
 	}
-	lot->heap[lot->count] = ex;
+	lot->heap[lot->count] = (struct slot){ ex->parked.park.deadline_ms, ex };
 	heap_up(lot, lot->count++);
 }
 
 static void heap_remove(struct lot *lot, struct exchange *ex)
 {
 	size_t at = ex->parked.heap_at;
+	struct slot last = lot->heap[--lot->count];
 
-	if (at == --lot->count)
+	if (last.ex == ex)
 		return;
-	heap_set(lot, at, lot->heap[lot->count]);
+	heap_set(lot, at, last);
 	heap_up(lot, at);
-	heap_down(lot, lot->heap[at]->parked.heap_at);
+	heap_down(lot, last.ex->parked.heap_at);
 }
 
 /* ---- waking ---- */
@@ -147,9 +148,9 @@ static bool expire(struct lot *lot, int *ret_wait_ms)
 	int64_t now_ms = clock_mono_ms();
 
 	LOCKED(&lot->lock);
-	for (int i = 0; i < EVENTS && lot->count > 0 && deadline_at(lot, 0) <= now_ms; i++)
-		wake(lot, lot->heap[0], WAKE_DEADLINE);
-	lot->sleeping_until_ms = lot->count ? deadline_at(lot, 0) : INT64_MAX;
+	for (int i = 0; i < EVENTS && lot->count > 0 && lot->heap[0].deadline_ms <= now_ms; i++)
+		wake(lot, lot->heap[0].ex, WAKE_DEADLINE);
+	lot->sleeping_until_ms = lot->count ? lot->heap[0].deadline_ms : INT64_MAX;
 	*ret_wait_ms = lot->count ? (int)MIN(MAX(lot->sleeping_until_ms - now_ms, 0), 60000) : -1;
 	return !lot->ending;
 }
@@ -248,7 +249,7 @@ void lot_stop(struct lot *lot)
 	LOCKED(&lot->lock);
 	lot->stopping = true;
 	while (lot->count > 0)
-		wake(lot, lot->heap[lot->count - 1], WAKE_STOPPING);
+		wake(lot, lot->heap[lot->count - 1].ex, WAKE_STOPPING);
 }
 
 void lot_free(struct lot *lot)

@@ -344,13 +344,13 @@ static void *tell_on(void *context UNUSED)
 /* Some wait for news, some time out at about the same moment, some hang up. */
 static void *wait_on(void *context)
 {
-	size_t number = (size_t)(uintptr_t)context;
+	const size_t *number = context;
 	struct test_client client;
 
 	test_connect(&client, &server, 0);
 	for (int i = 0; i < ROUNDS; i++) {
 		test_sendf(&client, "GET /wait/r?timeout=%d HTTP/1.1\r\nHost: t\r\n\r\n", i % 4);
-		if (number % 4 == 0 && i % 8 == 0) {
+		if (*number % 4 == 0 && i % 8 == 0) {
 			test_close(&client);
 			test_connect(&client, &server, 0);
 		} else {
@@ -366,11 +366,14 @@ static void *wait_on(void *context)
 static void survives_a_crowd(void **state UNUSED)
 {
 	pthread_t threads[CLIENTS], teller;
+	size_t numbers[CLIENTS];
 
 	telling = true;
 	teller = thread_start("teller", tell_on, NULL);
-	for (size_t i = 0; i < CLIENTS; i++)
-		threads[i] = thread_start("client", wait_on, (void *)(uintptr_t)i);
+	for (size_t i = 0; i < CLIENTS; i++) {
+		numbers[i] = i;
+		threads[i] = thread_start("client", wait_on, &numbers[i]);
+	}
 	for (size_t i = 0; i < CLIENTS; i++)
 		thread_join(threads[i]);
 	telling = false;

@@ -308,6 +308,7 @@ void call_run(struct exchange *ex, struct arena *arena)
 	struct err err = { 0 };
 	struct call call;
 
+	assert(ex->route);
 	call_init(&call, ex, arena);
 	if (!handle(&call, &err))
 		answer_error(&call, &err);

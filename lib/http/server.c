@@ -7,7 +7,7 @@
 #define DEFAULT_CONNECTIONS 10000
 #define DEFAULT_WORKERS     16
 #define DEFAULT_QUEUE       1000
-#define DEFAULT_BODY        (1024 * 1024)
+#define DEFAULT_BODY        ((size_t)1024 * 1024)
 #define IDLE_SECONDS        90
 #define STOP_MS             10000
 #define TLS_PRIORITIES      "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
@@ -17,7 +17,7 @@
  * between two requests, so a connection that is kept occupies the whole, and a parked one is to have 12 kB at most.
  * Other servers take lines of 8 kB.
  */
-#define CONNECTION_MEMORY (10 * 1024)
+#define CONNECTION_MEMORY ((size_t)10 * 1024)
 
 static size_t identity(void *cls UNUSED, struct MHD_Connection *connection UNUSED, char *text)
 {
@@ -32,7 +32,7 @@ static bool io_start(struct io_thread *io, bool tls, struct err *err)
 		flags |= MHD_USE_TLS; /* without it, libmicrohttpd ignores the options that begin with HTTPS */
 	io->daemon = MHD_start_daemon(flags, 0, NULL, NULL, exchange_step, NULL, MHD_OPTION_CONNECTION_LIMIT,
 				      (unsigned)io->http->max_connections + 1, /* ours to keep */
-				      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+				      MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
 				      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
 				      MHD_OPTION_URI_LOG_CALLBACK, exchange_begin, NULL, MHD_OPTION_UNESCAPE_CALLBACK,
 				      identity, NULL, MHD_OPTION_NOTIFY_COMPLETED, exchange_end, NULL,

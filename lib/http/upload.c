@@ -6,7 +6,7 @@
 
 #include "http/internal.h"
 
-#define CHUNK          (64 * 1024)
+#define CHUNK          ((size_t)64 * 1024)
 #define CHUNK_LIMIT_MS 60000 /* a client slower than some 1 kB/s cannot keep a worker */
 
 struct upload {

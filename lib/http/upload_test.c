@@ -8,7 +8,7 @@
 
 #include "http/test_client.h"
 
-#define MAX_UPLOAD (1024 * 1024)
+#define MAX_UPLOAD ((size_t)1024 * 1024)
 
 static atomic_int errors;
 
@@ -19,7 +19,7 @@ static bool post_upload(struct request *req, struct err *err)
 	struct str chunk;
 	int64_t stop_at;
 
-	if (!query_int(req, "stop_at", 0, MAX_UPLOAD, MAX_UPLOAD, &stop_at, err))
+	if (!query_int(req, "stop_at", 0, INT32_MAX, INT32_MAX, &stop_at, err))
 		return false;
 	limit = (uint64_t)stop_at;
 	do {

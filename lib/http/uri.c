@@ -59,7 +59,7 @@ size_t uri_decode(struct str text, bool query, char *out)
 		char c = text.ptr[i];
 
 		if (c == '%') {
-			c = (char)(hex_digit(text.ptr[i + 1]) << 4 | hex_digit(text.ptr[i + 2]));
+			c = (char)(hex_digit(text.ptr[i + 1]) * 16 + hex_digit(text.ptr[i + 2]));
 			i += 2;
 		} else if (c == '+' && query) {
 			c = ' ';

@@ -4,18 +4,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_depth(const json_t *json, size_t depth)
+static void check_depth(json_t *json, size_t depth)
 {
 	const char *key UNUSED;
 	json_t *member;
 	size_t i;
 
+	depth += json_is_array(json) || json_is_object(json);
 	if (depth > JSON_MAX_DEPTH)
 		abort();
-	json_array_foreach(json, i, member)
-		check_depth(member, depth + (json_is_array(member) || json_is_object(member)));
-	json_object_foreach((json_t *)(uintptr_t)json, key, member)
-		check_depth(member, depth + (json_is_array(member) || json_is_object(member)));
+	json_array_foreach(json, i, member) check_depth(member, depth);
+	json_object_foreach(json, key, member) check_depth(member, depth);
 }
 
 static void check_string(const json_t *json)
@@ -41,7 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!json_parse(input, arena, &json, &err))
 		return 0;
-	check_depth(json, json_is_array(json) || json_is_object(json));
+	check_depth(json, 0);
 	if (json_is_string(json))
 		check_string(json);
 	if (!json_parse(json_text_sorted(json, arena), arena, &again, &err) || !json_equal(json, again))

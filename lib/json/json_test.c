@@ -76,13 +76,14 @@ static void bounds_depth(void **state UNUSED)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	char text[2 * JSON_MAX_DEPTH + 2];
+	size_t len = sizeof(text);
 	json_t *json;
 	struct err err;
 
 	memset(text, '[', JSON_MAX_DEPTH + 1);
 	memset(text + JSON_MAX_DEPTH + 1, ']', JSON_MAX_DEPTH + 1);
-	assert_true(json_parse((struct str){ text + 1, 2 * JSON_MAX_DEPTH }, arena, &json, &err));
-	assert_false(json_parse((struct str){ text, 2 * JSON_MAX_DEPTH + 2 }, arena, &json, &err));
+	assert_true(json_parse((struct str){ text + 1, len - 2 }, arena, &json, &err));
+	assert_false(json_parse((struct str){ text, len }, arena, &json, &err));
 	assert_int_equal(err.code, M_NOT_JSON);
 }
 
