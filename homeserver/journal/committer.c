@@ -11,8 +11,6 @@
 #define MAX_RERUNS      10
 #define RECONNECT_TRIES 20
 
-static const struct db_statement BEGIN = { "journal_begin", "BEGIN" };
-static const struct db_statement COMMIT = { "journal_commit", "COMMIT" };
 static const struct db_statement SELECT_BATCH = {
 	"journal_select_batch",
 	"SELECT last_batch, last_pos FROM processes WHERE process_nid = $1",
@@ -177,7 +175,7 @@ static bool first_flush(struct work *work, struct batch batch, bool waiting, str
 
 	guard_count = collect_guards(work, batch, &ids);
 	work->queued = 0;
-	if (!queue(work, &BEGIN, DB_NO_PARAMS, err))
+	if (!queue(work, &DB_BEGIN, DB_NO_PARAMS, err))
 		return false;
 	if (guard_count && !queue(work, waiting ? config->lock_guards_waiting : config->lock_guards, DB_PARAMS(db_ints(ids, guard_count)), err))
 		return false;
@@ -383,7 +381,7 @@ static bool second_flush(struct work *work, struct batch batch, const struct jou
 	if (!add_tables(work, batch, err) || !queue(work, &JOURNAL_APPEND, params, err))
 		return false;
 	journal_at = work->queued - 1;
-	if (!queue(work, &COMMIT, DB_NO_PARAMS, err) || !flush(work, &results, err))
+	if (!queue(work, &DB_COMMIT, DB_NO_PARAMS, err) || !flush(work, &results, err))
 		return false;
 	*ret_last = db_next(results[journal_at]) ? db_get_int(results[journal_at], 0) : 0;
 	return true;
