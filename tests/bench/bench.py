@@ -49,8 +49,8 @@ def measure_server(name, options, folder, cluster, notes):
     server = make_server(name, options, folder, cluster)
     world = phases.World(server, Load(options.load), options)
     figures = {}
-    server.start()
     try:
+        server.start()
         for phase in (phase for phase in phases.ALL if phase in options.phases):
             began = time.monotonic()
             try:
@@ -64,6 +64,8 @@ def measure_server(name, options, folder, cluster, notes):
             if not server.processes[0].running:
                 notes.append(f"{server.title} ended during {phase}")
                 break
+    except RuntimeError as failure:
+        notes.append(str(failure))
     finally:
         notes += [f"{server.title}, at its end: {problem}" for problem in server.stop()]
     return server.title, figures

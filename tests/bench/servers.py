@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -62,7 +63,7 @@ class Cluster:
 
     def stop(self):
         if self.child:
-            self.child.terminate()
+            self.child.send_signal(signal.SIGINT)  # without waiting for sessions that are still there
             self.child.wait(60)
 
 
