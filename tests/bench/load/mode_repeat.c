@@ -90,7 +90,7 @@ static uint64_t next_turn(const struct run *run, uint64_t now_us)
 
 void mode_repeat(struct http_loop *loop, const struct request_list *requests, const struct options *options)
 {
-	uint64_t start_us = clock_us(), now_us = start_us;
+	uint64_t start_us = clock_us(), now_us;
 	struct run run = { .loop = loop, .requests = requests, .options = options };
 
 	run.workers = calloc(options->connections, sizeof(*run.workers));

@@ -54,24 +54,24 @@ void requests_done(struct request_list *list)
 	*list = (struct request_list){ 0 };
 }
 
+/* Writes bytes at `to + at`, if there is a `to`, and returns where the next ones go. */
+static size_t put(char *to, size_t at, const char *bytes, size_t len)
+{
+	if (to)
+		memcpy(to + at, bytes, len);
+	return at + len;
+}
+
 /* Length of `text` with the number in place; writes it if `to` is given. */
 static size_t fill_in(const char *text, const char *number, char *to)
 {
-	size_t number_len = strlen(number), len = 0;
+	size_t len = 0;
 
-	for (const char *rest = text; *rest;) {
-		const char *mark = strstr(rest, "{n}");
-		size_t plain = mark ? (size_t)(mark - rest) : strlen(rest);
-
-		if (to) {
-			memcpy(to + len, rest, plain);
-			if (mark)
-				memcpy(to + len + plain, number, number_len);
-		}
-		len += plain + (mark ? number_len : 0);
-		rest += plain + (mark ? 3 : 0);
+	for (const char *mark; (mark = strstr(text, "{n}")); text = mark + 3) {
+		len = put(to, len, text, (size_t)(mark - text));
+		len = put(to, len, number, strlen(number));
 	}
-	return len;
+	return put(to, len, text, strlen(text));
 }
 
 size_t request_format(const struct request_template *request, const char *host, uint64_t n, const char *target_more,
@@ -104,8 +104,7 @@ size_t request_format(const struct request_template *request, const char *host, 
 				body_len);
 		len += (size_t)head;
 	}
-	memcpy(*text + len, "\r\n", 2);
-	len += 2;
+	len = put(*text, len, "\r\n", 2);
 	if (!empty)
 		len += fill_in(request->body, number, *text + len);
 	return len;
