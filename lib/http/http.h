@@ -224,7 +224,11 @@ struct http_config {
 	const struct http_listener *listeners;
 	size_t listener_count;
 	struct str tls_certificate_path, tls_private_key_path; /* PEM */
-	/* 0: 10,000 connections, 16 workers a pool, 1,000 requests queued a pool, bodies of 1 MiB */
+	/*
+	 * 0: 10,000 connections, 16 workers a pool, 1,000 requests queued a pool, bodies of 1 MiB. Connections beyond
+	 * the limit wait in the kernel's queue. The process needs two descriptors for each 500 beside one for each of
+	 * them; raising its limit is the application's business.
+	 */
 	size_t max_connections, workers, queue_length, max_body;
 };
 
