@@ -30,7 +30,8 @@ const struct write_table MEMBERSHIP_TABLE = {
 static void forget_user(void *context, const struct journal_entry *entry)
 {
 	struct memberships *memberships = context;
-	nid_t user = entry->kind == JOURNAL_FORGET ? entry->user : entry->kind == JOURNAL_EVENT && entry->key ? entry->target : 0;
+	bool is_member = (entry->kind == JOURNAL_EVENT || entry->kind == JOURNAL_STATE) && entry->key && entry->target;
+	nid_t user = entry->kind == JOURNAL_FORGET ? entry->user : is_member ? entry->target : 0;
 
 	if (!user)
 		return;

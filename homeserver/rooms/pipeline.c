@@ -1,47 +1,32 @@
 /*
- * The way of an event into a room. A draft becomes, on the room's head: prev events, auth events, the signed PDU, the verdict of the auth rules, the
- * state after it, and the rows of a write set. The same function builds it again when the journal finds that the head has moved.
+ * The way of an event of ours into a room. A draft becomes, on the room's head: prev events, auth events, the signed PDU, the verdict of the auth rules, the
+ * state after it, and the rows of a write set.
  */
 #include "interned/interned.h"
 #include "journal/journal.h"
 #include "matrix/canonical.h"
 #include "rooms/memberships.h"
-#include "rooms/room_internal.h"
 #include "rooms/view_internal.h"
-#include "state/state_store.h"
+#include "rooms/write.h"
 
 #define MAX_DEPTH ((INT64_C(1) << 53) - 1)
 
-static const struct write_table STATE_ROW_TABLE = {
-	.statement = { "state_row_insert_set",
-	               "INSERT INTO state_rows (room_nid, row_id, data) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[])" },
-	.order = 15,
-	.column_count = 3,
-	.columns = { DB_INT, DB_INT, DB_BYTES },
-};
-
-/* One request to write to a room; lives in the arena of the worker that waits. */
-struct room_write {
-	struct server *server;
-	struct room_info room;
-	struct room *memory; /* NULL: a room that is being made */
+/* What a request sends; lives in the arena of the worker that waits. */
+struct sending {
 	const struct sender *sender;
 	const struct domain *domain;
 	const struct event_draft *drafts;
 	size_t count;
-	struct arena *arena;
-	const struct room_creation *creation;
-	struct room_head after;           /* what it leaves; the next write builds on it */
+	const struct room_creation *creation; /* NULL: the room is there */
 	struct str *event_ids;
-	struct state_build *builds;       /* pinned until the commit's outcome is known */
-	size_t build_count;
 };
 
 /* What one event takes to be built. */
 struct step {
 	struct room_write *write;
+	const struct sending *sending;
 	struct write_set *set;
-	struct room_head *head;
+	struct room_head *head; /* write->after */
 	const struct event_draft *draft;
 	struct state_view *view;
 	struct auth_key *auth_keys;
@@ -80,7 +65,7 @@ static bool load_state(struct step *step, struct err *err)
 	size_t count;
 
 	step->view = state_view_new(step->write->server, &step->write->room, step->head->state_root, arena);
-	step->auth_count = auth_keys_for(step->write->room.version, draft->type, draft->is_state, draft->state_key, step->write->sender->user_id,
+	step->auth_count = auth_keys_for(step->write->room.version, draft->type, draft->is_state, draft->state_key, step->sending->sender->user_id,
 	                                 draft->content, arena, &step->auth_keys);
 	keys = ARENA_ARRAY(arena, step->auth_count + 3, struct auth_key);
 	memcpy(keys, step->auth_keys, step->auth_count * sizeof(*keys));
@@ -134,7 +119,7 @@ static bool build_pdu(struct step *step, struct err *err)
 	struct event_fields fields = {
 		.room_id = write->room.room_id,
 		.type = step->draft->type,
-		.sender = write->sender->user_id,
+		.sender = step->sending->sender->user_id,
 		.is_state = step->draft->is_state,
 		.state_key = step->draft->state_key,
 		.content = step->draft->content,
@@ -152,7 +137,7 @@ static bool build_pdu(struct step *step, struct err *err)
 		prev_ids[i] = prevs[i].event_id;
 	if (!choose_auth_events(step, auth_ids, &fields.auth_count, &step->event.auth_gen, err))
 		return false;
-	if (!event_build(write->room.version, &fields, write->domain->name, write->domain->key, random_string(arena, 18), arena, &step->pdu, err))
+	if (!event_build(write->room.version, &fields, step->sending->domain->name, step->sending->domain->key, random_string(arena, 18), arena, &step->pdu, err))
 		return false;
 	if (!write->room.room_id.len)
 		write->room.room_id = step->pdu.room_id; /* version 12: the room is named by its create event */
@@ -188,7 +173,7 @@ static bool check_redaction(struct step *step, struct err *err)
 	if (!target.nid || target.room != write->room.nid)
 		return err_set(err, M_NOT_FOUND, "There is no such event in this room");
 	levels = power_levels_read(write->room.version, state_view_auth(step->view), write->arena);
-	if (target.sender != write->sender->nid && power_level_of(levels, write->sender->user_id) < power_level_action(levels, STR("redact")))
+	if (target.sender != step->sending->sender->nid && power_level_of(levels, step->sending->sender->user_id) < power_level_action(levels, STR("redact")))
 		return err_set(err, M_FORBIDDEN, "You may not redact this event");
 	step->target = target.nid;
 	write_set_add(step->set, &EVENT_REDACTED_TABLE, DB_PARAMS(db_int(target.nid), db_int(step->event.nid)));
@@ -197,39 +182,25 @@ static bool check_redaction(struct step *step, struct err *err)
 
 static bool apply_state(struct step *step, struct err *err)
 {
-	struct room_write *write = step->write;
-	struct state_source source = state_store_source(write->server->states);
 	struct state_entry change = { .key = step->event.key, .event = step->event.nid, .membership = step->membership };
-	struct state_build *build = &write->builds[write->build_count];
+	int64_t root;
 
 	step->event.root_before = step->event.root_after = step->head->state_root;
 	if (!step->draft->is_state)
 		return true;
-	if (!state_apply(&source, write->room.nid, step->head->state_root, &change, 1, STATE_AS_BEFORE, write->arena, build, err))
+	if (!room_write_state(step->write, step->set, step->head->state_root, &change, 1, &root, err) ||
+	    !room_write_current_state(step->write, step->set, root, &step->event, err))
 		return false;
-	state_store_pin(write->server->states, build);
-	write->build_count++;
-	for (size_t i = 0; i < build->row_count; i++)
-		write_set_add(step->set, &STATE_ROW_TABLE,
-		              DB_PARAMS(db_int(write->room.nid), db_int(build->rows[i].row_id), db_bytes(build->rows[i].data)));
-	write_set_add(step->set, &CURRENT_STATE_TABLE, DB_PARAMS(db_int(write->room.nid), db_int(step->event.key), db_int(step->event.nid)));
-	step->event.root_after = build->root;
+	step->event.root_after = root;
 	return true;
 }
 
-static bool add_membership(struct step *step, struct err *err)
+static bool read_membership(struct step *step, struct err *err)
 {
-	struct room_write *write = step->write;
-
 	if (!step->draft->is_state || !str_eq(step->draft->type, STR("m.room.member")))
 		return true;
 	step->membership = membership_of(step->pdu.content);
-	if (!intern_user(write->server->interned, step->draft->state_key, &step->target, err))
-		return false;
-	write_set_add(step->set, &MEMBERSHIP_TABLE,
-	              DB_PARAMS(db_int(step->target), db_int(write->room.nid), db_int(step->membership), db_int(step->event.nid),
-	                        db_int(step->event.order.seq), db_int(write->sender->nid)));
-	return true;
+	return intern_user(step->write->server->interned, step->draft->state_key, &step->target, err);
 }
 
 static void add_entry(struct step *step)
@@ -258,7 +229,6 @@ static void advance(struct step *step)
 
 	head->room_seq = step->event.order.seq;
 	head->depth = step->event.depth;
-	head->state_root = step->event.root_after;
 	head->last_activity = step->event.origin_server_ts;
 	head->extremities[0] = step->event.nid;
 	head->extremity_count = 1;
@@ -270,9 +240,9 @@ static bool number_event(struct step *step, struct err *err)
 	struct event *event = &step->event;
 
 	event->room = write->room.nid;
-	event->sender = write->sender->nid;
+	event->sender = step->sending->sender->nid;
 	event->order.seq = step->head->room_seq + 1;
-	event->txn_device = step->draft->txn_id.len ? write->sender->device : 0;
+	event->txn_device = step->draft->txn_id.len ? step->sending->sender->device : 0;
 	event->txn_id = event->txn_device ? step->draft->txn_id : STR("");
 	if (!journal_next_ids(write->server->journal, 1, &event->nid, err) || !intern_type(write->server->interned, step->draft->type, &event->type, err))
 		return false;
@@ -289,7 +259,7 @@ static bool is_same_state(struct step *step, struct str *ret_event_id, struct er
 	if (!step->draft->is_state || !step->draft->skip_if_same)
 		return false;
 	if (!state_view_event(step->view, step->draft->type, step->draft->state_key, &before, err) || !before->nid ||
-	    before->sender != step->write->sender->nid || !slice_get(before->json, STR("content"), &content) ||
+	    before->sender != step->sending->sender->nid || !slice_get(before->json, STR("content"), &content) ||
 	    !canonical_json(step->draft->content, arena, &wanted, err))
 		return false;
 	if (!str_eq(content, wanted))
@@ -298,25 +268,27 @@ static bool is_same_state(struct step *step, struct str *ret_event_id, struct er
 	return true;
 }
 
-static bool build_event(struct room_write *write, struct write_set *set, struct room_head *head, const struct event_draft *draft, struct str *ret_event_id,
-                        struct err *err)
+static bool build_event(struct room_write *write, struct write_set *set, const struct sending *sending, const struct event_draft *draft,
+                        struct str *ret_event_id, struct err *err)
 {
-	struct step step = { .write = write, .set = set, .head = head, .draft = draft };
+	struct step step = { .write = write, .sending = sending, .set = set, .head = &write->after, .draft = draft };
 	nid_t prevs[ROOM_MAX_EXTREMITIES];
-	size_t prev_count = head->extremity_count;
+	size_t prev_count = write->after.extremity_count;
 
-	memcpy(prevs, head->extremities, sizeof(prevs));
+	memcpy(prevs, write->after.extremities, sizeof(prevs));
 	if (!load_state(&step, err))
 		return false;
 	if (is_same_state(&step, ret_event_id, err))
 		return true;
 	if (!number_event(&step, err) || !build_pdu(&step, err) || !authorise(&step, err) || !check_redaction(&step, err) ||
-	    !add_membership(&step, err) || !apply_state(&step, err) || !visibility_before(&step, &step.event.visibility, err))
+	    !read_membership(&step, err))
 		return false;
 	step.event.event_id = step.pdu.event_id;
 	step.event.json = step.pdu.json;
 	step.event.depth = step.pdu.depth;
 	step.event.origin_server_ts = step.pdu.origin_server_ts;
+	if (!apply_state(&step, err) || !visibility_before(&step, &step.event.visibility, err))
+		return false;
 	event_add_rows(set, &step.event, prevs, prev_count, step.auth_nids, step.pdu.auth_count);
 	events_remember(write->server->events, &step.event);
 	add_entry(&step);
@@ -325,143 +297,76 @@ static bool build_event(struct room_write *write, struct write_set *set, struct 
 	return true;
 }
 
-static void unpin(struct room_write *write, bool stored)
+/* All drafts, one on the other. */
+static bool build_drafts(struct room_write *write, struct write_set *set, struct err *err)
 {
-	for (size_t i = 0; i < write->build_count; i++)
-		state_store_unpin(write->server->states, &write->builds[i], stored);
-	write->build_count = 0;
-}
+	const struct sending *sending = write->context;
+	const struct room_creation *creation = sending->creation;
 
-/* Fills the set with all drafts on `head`, and leaves the head after them in write->after. */
-static bool build_on(struct room_write *write, struct write_set *set, const struct room_head *head, struct err *err)
-{
-	struct write_guard guard = { .id = write->room.nid, .expected = head->token };
-
-	unpin(write, false);
-	write->after = *head;
-	if (!journal_next_ids(write->server->journal, 1, &write->after.token, err))
-		return false;
-	for (size_t i = 0; i < write->count; i++) {
-		if (!build_event(write, set, &write->after, &write->drafts[i], &write->event_ids[i], err))
+	for (size_t i = 0; i < sending->count; i++) {
+		if (!build_event(write, set, sending, &sending->drafts[i], &sending->event_ids[i], err))
 			return false;
 	}
-	room_add_head_row(set, write->room.nid, &write->after);
-	guard.next = write->after.token;
-	if (head->token)
-		write_set_guard(set, guard);
-	return true;
+	if (!creation)
+		return true;
+	write_set_add(set, &ROOM_TABLE,
+	              DB_PARAMS(db_int(write->room.nid), db_text(write->room.room_id), db_text(write->room.version->name), db_int(sending->sender->nid),
+	                        db_int(clock_wall_ms())));
+	return !creation->add_rows || creation->add_rows(creation->context, set, write->room.nid, err);
 }
 
-/* The committer's: under the head's lock, on what was locked, or on the write that stands before this one in the batch. */
-static bool rebuild(void *context, struct write_set *set, const struct db_rows *guard_row, void *previous, struct err *err)
-{
-	struct room_write *write = context;
-	struct room_head head = previous ? ((struct room_write *)previous)->after : room_head_of(guard_row, write->arena);
-	bool ok;
-
-	mutex_lock(&write->memory->turn);
-	ok = build_on(write, set, &head, err);
-	/* Who comes next builds on this; what was built on the old head meanwhile is built again in its turn. */
-	write->memory->head = ok ? write->after : head;
-	write->memory->seq = write->memory->head.room_seq;
-	write->memory->stale = false;
-	mutex_unlock(&write->memory->turn);
-	return ok;
-}
-
-static void init_write(struct room_write *write)
-{
-	write->event_ids = ARENA_ARRAY(write->arena, write->count, struct str);
-	write->builds = ARENA_ARRAY(write->arena, write->count, struct state_build);
-}
-
-static bool add_transaction(struct room_write *write, struct write_set *set, struct err *err)
+static bool add_transaction(struct server *server, const struct sending *sending, nid_t room, struct write_set *set, struct err *err)
 {
 	nid_t type;
 
-	if (!write->drafts[0].txn_id.len || !write->sender->device)
+	if (!sending->drafts[0].txn_id.len || !sending->sender->device)
 		return true;
-	assert(write->count == 1);
-	if (!intern_type(write->server->interned, write->drafts[0].type, &type, err))
+	assert(sending->count == 1);
+	if (!intern_type(server->interned, sending->drafts[0].type, &type, err))
 		return false;
-	write_set_transaction(set, write->sender->device, write->room.nid, type, write->drafts[0].txn_id);
+	write_set_transaction(set, sending->sender->device, room, type, sending->drafts[0].txn_id);
 	return true;
 }
 
-/* Builds on the head in memory and hands over, within the room's turn. */
-static bool take_turn(struct room_write *write, struct write_set *set, struct err *err)
+static struct sending sending_of(struct server *server, const struct sender *sender, const struct event_draft *drafts, size_t count, struct arena *arena)
 {
-	struct rooms *rooms = write->server->rooms;
-
-	if (!room_acquire(rooms, write->room.nid, &write->memory, err))
-		return false;
-	if (!build_on(write, set, &write->memory->head, err)) {
-		room_release(write->memory);
-		room_put(rooms, write->memory);
-		return false;
-	}
-	write->memory->head = write->after;
-	write->memory->seq = write->after.room_seq;
-	write->memory->in_flight++;
-	journal_submit(write->server->journal, set);
-	room_release(write->memory);
-	return true;
+	return (struct sending){
+		.sender = sender,
+		.domain = server_domain_of_user(server, sender->user_id),
+		.drafts = drafts,
+		.count = count,
+		.event_ids = ARENA_ARRAY(arena, count, struct str),
+	};
 }
 
 bool room_send(struct server *server, const struct room_info *room, const struct sender *sender, const struct event_draft *drafts, size_t count,
                struct arena *arena, struct str *ret_event_ids, struct err *err)
 {
-	struct room_write write = { .server = server, .room = *room, .sender = sender, .drafts = drafts, .count = count, .arena = arena };
+	struct sending sending = sending_of(server, sender, drafts, count, arena);
+	struct room_write write = { .server = server, .room = *room, .arena = arena, .build = build_drafts, .context = &sending };
 	struct write_set *set = write_set_new(arena);
-	bool ok;
 
-	write.domain = server_domain_of_user(server, sender->user_id);
-	init_write(&write);
-	write_set_rebuild(set, rebuild, &write);
-	if (!add_transaction(&write, set, err))
+	if (!add_transaction(server, &sending, room->nid, set, err) || !room_write_run(&write, set, err))
 		return false;
-	if (!take_turn(&write, set, err)) {
-		unpin(&write, false);
-		return false;
-	}
-	ok = journal_wait(server->journal, set, err);
-	unpin(&write, ok);
-	write.memory->in_flight--;
-	room_put(server->rooms, write.memory);
-	if (!ok)
-		return false;
-	write_set_found(set, &write.event_ids[0]); /* the client sent this before: the event that it got then */
-	memcpy(ret_event_ids, write.event_ids, count * sizeof(*ret_event_ids));
+	write_set_found(set, &sending.event_ids[0]); /* the client sent this before: the event that it got then */
+	memcpy(ret_event_ids, sending.event_ids, count * sizeof(*ret_event_ids));
 	return true;
 }
 
 bool room_create(struct server *server, const struct sender *sender, const struct room_creation *creation, struct arena *arena,
                  struct room_info *ret_room, struct err *err)
 {
+	struct sending sending = sending_of(server, sender, creation->drafts, creation->count, arena);
 	struct room_write write = {
 		.server = server,
 		.room = { .room_id = creation->room_id, .version = creation->version },
-		.sender = sender,
-		.drafts = creation->drafts,
-		.count = creation->count,
 		.arena = arena,
-		.creation = creation,
+		.build = build_drafts,
+		.context = &sending,
 	};
-	struct write_set *set = write_set_new(arena);
-	bool ok;
 
-	write.domain = server_domain_of_user(server, sender->user_id);
-	init_write(&write);
-	ok = journal_next_ids(server->journal, 1, &write.room.nid, err) && build_on(&write, set, &(struct room_head){ 0 }, err);
-	if (ok) {
-		write_set_add(set, &ROOM_TABLE,
-		              DB_PARAMS(db_int(write.room.nid), db_text(write.room.room_id), db_text(write.room.version->name), db_int(sender->nid),
-		                        db_int(clock_wall_ms())));
-		ok = !creation->add_rows || creation->add_rows(creation->context, set, write.room.nid, err);
-	}
-	ok = ok && journal_commit(server->journal, set, err);
-	unpin(&write, ok);
-	if (!ok)
+	sending.creation = creation;
+	if (!journal_next_ids(server->journal, 1, &write.room.nid, err) || !room_write_first(&write, write_set_new(arena), err))
 		return false;
 	room_remember_info(server->rooms, &write.room);
 	*ret_room = write.room;

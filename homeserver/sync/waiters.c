@@ -64,11 +64,11 @@ static void observe(void *context, const struct journal_entry *entry)
 
 	switch (entry->kind) {
 	case JOURNAL_EVENT:
+	case JOURNAL_STATE:
 		if (entry->key && entry->target)
 			wake_user(waiters, entry->target, entry->pos);
 		wake_room(waiters, entry->room, entry->pos);
 		break;
-	case JOURNAL_STATE:
 	case JOURNAL_RECEIPT:
 		wake_room(waiters, entry->room, entry->pos);
 		break;
