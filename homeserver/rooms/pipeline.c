@@ -38,7 +38,7 @@ struct step {
 	enum membership membership;
 };
 
-static enum membership membership_of(struct str content)
+enum membership membership_of_content(struct str content)
 {
 	static const struct {
 		struct str name;
@@ -110,12 +110,28 @@ static bool choose_auth_events(struct step *step, struct str *ids, size_t *ret_c
 	return true;
 }
 
+/* In versions 1 and 2 events are referred to by ID and hash. */
+static bool add_reference_hashes(struct step *step, const struct event *prevs, size_t auth_count, struct str *prev_hashes, struct str *auth_hashes,
+                                 struct err *err)
+{
+	struct room_write *write = step->write;
+	struct event *auths = ARENA_ARRAY(write->arena, auth_count, struct event);
+
+	if (!events_load(write->server->events, step->auth_nids, auth_count, write->arena, auths, err))
+		return false;
+	for (size_t i = 0; i < step->head->extremity_count; i++)
+		prev_hashes[i] = event_reference_hash(write->room.version, prevs[i].json, write->arena);
+	for (size_t i = 0; i < auth_count; i++)
+		auth_hashes[i] = event_reference_hash(write->room.version, auths[i].json, write->arena);
+	return true;
+}
+
 static bool build_pdu(struct step *step, struct err *err)
 {
 	struct room_write *write = step->write;
 	struct arena *arena = write->arena;
 	struct event *prevs = ARENA_ARRAY(arena, step->head->extremity_count, struct event);
-	struct str prev_ids[ROOM_MAX_EXTREMITIES], auth_ids[EVENT_MAX_AUTH];
+	struct str prev_ids[ROOM_MAX_EXTREMITIES], auth_ids[EVENT_MAX_AUTH], prev_hashes[ROOM_MAX_EXTREMITIES], auth_hashes[EVENT_MAX_AUTH];
 	struct event_fields fields = {
 		.room_id = write->room.room_id,
 		.type = step->draft->type,
@@ -137,6 +153,12 @@ static bool build_pdu(struct step *step, struct err *err)
 		prev_ids[i] = prevs[i].event_id;
 	if (!choose_auth_events(step, auth_ids, &fields.auth_count, &step->event.auth_gen, err))
 		return false;
+	if (write->room.version->event_id_format == EVENT_ID_GIVEN) {
+		if (!add_reference_hashes(step, prevs, fields.auth_count, prev_hashes, auth_hashes, err))
+			return false;
+		fields.prev_hashes = prev_hashes;
+		fields.auth_hashes = auth_hashes;
+	}
 	if (!event_build(write->room.version, &fields, step->sending->domain->name, step->sending->domain->key, random_string(arena, 18), arena, &step->pdu, err))
 		return false;
 	if (!write->room.room_id.len)
@@ -199,7 +221,7 @@ static bool read_membership(struct step *step, struct err *err)
 {
 	if (!step->draft->is_state || !str_eq(step->draft->type, STR("m.room.member")))
 		return true;
-	step->membership = membership_of(step->pdu.content);
+	step->membership = membership_of_content(step->pdu.content);
 	return intern_user(step->write->server->interned, step->draft->state_key, &step->target, err);
 }
 

@@ -75,6 +75,16 @@ struct event_draft {
 bool room_send(struct server *server, const struct room_info *room, const struct sender *sender, const struct event_draft *drafts, size_t count,
                struct arena *arena, struct str *ret_event_ids, struct err *err);
 
+/*
+ * The remote entrance: an event of another server, whose signatures have been checked. It is judged and kept, whatever the verdict; one that is known already keeps
+ * its own. M_BAD_JSON: the format; M_NOT_FOUND: prev or auth events are not here (the caller fetches them first).
+ */
+bool room_receive(struct server *server, const struct room_info *room, struct str json, struct arena *arena, enum verdict *ret_verdict,
+                  struct str *ret_event_id, struct err *err);
+
+/* What a member event's content says; NONE: nothing that is known. */
+enum membership membership_of_content(struct str content);
+
 /* A new room: the first draft is m.room.create. *ret_room is filled. `after` may add rows of other domains to the same commit (aliases, directory); NULL: none. */
 struct room_creation {
 	const struct room_version *version;
