@@ -236,6 +236,29 @@ class Hearth(Deployment):
     def stop(self):
         return super().stop() + self.check_database()
 
+    def can_inject(self):
+        """Whether this build has the test entrance `inject-events`."""
+        usage = subprocess.run([str(self.program), "inject-events", "--help"], capture_output=True, timeout=30)
+        return usage.returncode == 0
+
+    def inject(self, events):
+        """Lets events enter as if another server had sent them, and returns their ids.
+
+        Each is {"room_id", "sender", "type", "content", "state_key" (state events), "prev_events": [event ids]}; the server adds the rest
+        (auth events, depth, hashes, its signature) and takes it through the pipeline's remote entrance. One JSON object a line on standard
+        input, one event id a line on standard output.
+        """
+        lines = "".join(json.dumps(event) + "\n" for event in events)
+        done = subprocess.run(
+            [str(self.program), "inject-events", "--config", str(self.config)],
+            input=lines,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=True,
+        )
+        return done.stdout.split()
+
     def routes(self):
         """The server's route table: [(method, path, auth)]."""
         listing = subprocess.run([str(self.program), "routes"], capture_output=True, text=True, timeout=30, check=True)

@@ -1,0 +1,99 @@
+"""A room as the list of all its events, and the specification's rules computed from that list in the plainest way.
+
+Nothing here is clever: every question walks the whole list. Positions are indexes into it; "at n" means before event n.
+"""
+
+from dataclasses import dataclass
+
+OPEN_SETTINGS = ("world_readable", "shared", "invited", "joined")
+
+
+@dataclass
+class Room:
+    """All events in the order of the server, as a witness sees them who was there from the beginning."""
+
+    room_id: str
+    events: list
+
+    def __post_init__(self):
+        self.index = {}
+        self.learn(0)
+
+    def learn(self, start):
+        for position in range(start, len(self.events)):
+            self.index[self.events[position]["event_id"]] = position
+
+    def extend(self, events):
+        start = len(self.events)
+        self.events += [event for event in events if event["event_id"] not in self.index]
+        self.learn(start)
+
+    def __len__(self):
+        return len(self.events)
+
+    # State
+
+    def state_at(self, position):
+        """{(type, state key): event} before the event at this position."""
+        state = {}
+        for event in self.events[:position]:
+            if "state_key" in event:
+                state[event["type"], event["state_key"]] = event
+        return state
+
+    def state_ids_at(self, position):
+        return {key: event["event_id"] for key, event in self.state_at(position).items()}
+
+    def member_at(self, user, position):
+        """The membership of a user before the event at this position; "leave" if there was none."""
+        event = self.state_at(position).get(("m.room.member", user))
+        return event["content"]["membership"] if event else "leave"
+
+    def joined_at(self, position):
+        members = self.state_at(position)
+        return [key for (kind, key), event in members.items() if kind == "m.room.member" and event["content"]["membership"] == "join"]
+
+    def setting_at(self, position):
+        event = self.state_at(position).get(("m.room.history_visibility", ""))
+        setting = event["content"].get("history_visibility") if event else "shared"
+        return setting if setting in OPEN_SETTINGS else "shared"
+
+    # Redactions
+
+    def redacted(self, event):
+        """Whether a redaction of this event is in the room."""
+        return any(other["type"] == "m.room.redaction" and target_of(other) == event["event_id"] for other in self.events)
+
+    # Visibility (Client-Server API, "Room History Visibility")
+
+    def visible(self, user, position):
+        """Whether the user may see the event at this position, judged by the state before it, or after it where that counts too."""
+        event = self.events[position]
+        settings = {self.setting_at(position)}
+        if is_state(event, "m.room.history_visibility", ""):
+            settings.add(self.setting_at(position + 1))
+        memberships = {self.member_at(user, position)}
+        if is_state(event, "m.room.member", user):
+            memberships.add(self.member_at(user, position + 1))
+        joined_later = any(self.member_at(user, later) == "join" for later in range(position + 1, len(self.events) + 1))
+        return any(
+            setting == "world_readable"
+            or membership == "join"
+            or (setting == "shared" and joined_later)
+            or (setting == "invited" and membership == "invite")
+            for setting in settings
+            for membership in memberships
+        )
+
+
+def is_state(event, event_type, state_key):
+    return event["type"] == event_type and event.get("state_key") == state_key
+
+
+def target_of(redaction):
+    return redaction.get("redacts") or redaction["content"].get("redacts")
+
+
+def relation_of(event):
+    relation = event["content"].get("m.relates_to")
+    return relation if isinstance(relation, dict) else {}
