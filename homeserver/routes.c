@@ -1,13 +1,19 @@
 #include "routes.h"
 
 #include "accounts/accounts.h"
+#include "discovery/discovery.h"
 #include "observe.h"
 #include "rooms/rooms_api.h"
 #include "sync/sync.h"
 #include "timeline/timeline_api.h"
 
 const struct route *const server_routes[] = {
+	discovery_routes,
 	accounts_routes,
+	account_routes,
+	register_routes,
+	device_routes,
+	profile_routes,
 	create_routes,
 	membership_routes,
 	state_routes,

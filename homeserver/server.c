@@ -5,6 +5,7 @@
 #include "events/events.h"
 #include "interned/interned.h"
 #include "journal/journal.h"
+#include "limits/limits.h"
 #include "matrix/identifiers.h"
 #include "routes.h"
 #include "rooms/memberships.h"
@@ -71,6 +72,7 @@ bool server_open(const struct server_setup *setup, struct server **ret_server, s
 	server->rooms = rooms_new(server, cache / 32);
 	server->memberships = memberships_new(server, cache / 32);
 	server->accounts = accounts_new(server, cache / 32);
+	server->limits = limits_new(server);
 	server->waiters = waiters_new(server);
 	*ret_server = server;
 	return true;
@@ -82,6 +84,7 @@ void server_close(struct server *server)
 	if (server->journal)
 		journal_close(server->journal);
 	waiters_free(server->waiters);
+	limits_free(server->limits);
 	accounts_free(server->accounts);
 	memberships_free(server->memberships);
 	rooms_free(server->rooms);
@@ -92,11 +95,6 @@ void server_close(struct server *server)
 	free(server);
 }
 
-static bool allow_all(struct request *req UNUSED, struct err *err UNUSED)
-{
-	return true;
-}
-
 bool server_listen(struct server *server, struct err *err)
 {
 	const struct server_setup *setup = server->setup;
@@ -104,7 +102,7 @@ bool server_listen(struct server *server, struct err *err)
 		.server = server,
 		.hooks = {
 			.authenticate = accounts_authenticate,
-			.rate_limit = setup->hooks.rate_limit ? setup->hooks.rate_limit : allow_all,
+			.rate_limit = setup->hooks.rate_limit ? setup->hooks.rate_limit : limits_hook,
 			.finished = setup->hooks.finished,
 			.failed = setup->hooks.failed,
 		},

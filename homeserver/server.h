@@ -44,6 +44,7 @@ struct server {
 	struct rooms *rooms;
 	struct memberships *memberships;
 	struct accounts *accounts;
+	struct limits *limits;
 	struct waiters *waiters; /* parked polls by what wakes them */
 	struct http *http;
 	struct server_metrics *metrics;

@@ -1,33 +1,14 @@
-#include "accounts/accounts.h"
-
-#include <crypt.h>
+/* Who calls: access tokens, cached until the journal moves them. */
 #include <sodium.h>
 
-#include "base/cache.h"
-#include "interned/interned.h"
-#include "journal/journal.h"
-#include "matrix/identifiers.h"
-#include "matrix/slice.h"
-
-#define TOKEN_LENGTH 43 /* of 62 letters: 256 bits */
-
-struct accounts {
-	struct cache *tokens; /* by hash of the token: struct cached_user, then the token's hash, user and device ID */
-	struct mutex lock;    /* of versions */
-	struct idmap versions; /* by user: grows with each change that the journal tells of */
-	uint64_t version;      /* of all: what was read before the last change of anybody is not cached */
-};
-
-struct token_hash {
-	uint8_t bytes[32];
-};
+#include "accounts/accounts_internal.h"
 
 struct cached_user {
 	struct token_hash hash;
 	struct user user; /* its views are stale: they are read from what follows */
 	int64_t expires_ts;
+	nid_t previous_refresh; /* to be retired at the first use; not of cached ones */
 	uintptr_t version;
-	bool refreshable;
 	size_t user_id_len, device_id_len;
 };
 
@@ -35,11 +16,13 @@ static void observe(void *context, const struct journal_entry *entry)
 {
 	struct accounts *accounts = context;
 
+	profile_observe(accounts, entry);
 	if (entry->kind != JOURNAL_TOKEN && entry->kind != JOURNAL_ACCOUNT)
 		return;
 	LOCKED(&accounts->lock);
 	accounts->version++;
-	idmap_put(&accounts->versions, entry->user, (void *)((uintptr_t)idmap_get(&accounts->versions, entry->user) + 1));
+	idmap_put(&accounts->versions, entry->user,
+		  (void *)((uintptr_t)idmap_get(&accounts->versions, entry->user) + 1));
 }
 
 static uintptr_t version_of(struct accounts *accounts, nid_t user)
@@ -60,8 +43,13 @@ struct accounts *accounts_new(struct server *server, size_t cache_bytes)
 {
 	struct accounts *accounts = X_NEW(struct accounts);
 
-	accounts->tokens = cache_new(cache_bytes);
+	accounts->server = server;
+	accounts->tokens = cache_new(cache_bytes / 2);
+	accounts->profiles = cache_new(cache_bytes / 2);
 	mutex_init(&accounts->lock);
+	mutex_init(&accounts->hashing_lock);
+	cond_init(&accounts->hashing_free);
+	seen_devices_init(&accounts->seen);
 	journal_observe(server->journal, observe, accounts);
 	return accounts;
 }
@@ -70,142 +58,18 @@ void accounts_free(struct accounts *accounts)
 {
 	if (!accounts)
 		return;
+	seen_devices_write(accounts);
+	seen_devices_done(&accounts->seen);
 	cache_free(accounts->tokens);
+	cache_free(accounts->profiles);
 	idmap_done(&accounts->versions);
 	mutex_done(&accounts->lock);
+	mutex_done(&accounts->hashing_lock);
+	cond_done(&accounts->hashing_free);
 	free(accounts);
 }
 
-/* --- passwords --- */
-
-struct str password_hash_new(struct str password, struct arena *arena)
-{
-	char *hash = arena_alloc(arena, crypto_pwhash_STRBYTES);
-
-	if (crypto_pwhash_str(hash, password.ptr, password.len, crypto_pwhash_OPSLIMIT_INTERACTIVE, crypto_pwhash_MEMLIMIT_INTERACTIVE) != 0)
-		abort(); /* out of memory */
-	return str_of(hash);
-}
-
-static bool bcrypt_matches(struct str hash, struct str password, struct arena *arena)
-{
-	struct crypt_data *data = ARENA_NEW(arena, struct crypt_data);
-	const char *computed = crypt_r(str_cstr(arena, password), str_cstr(arena, hash), data);
-
-	return computed && strlen(computed) == hash.len && sodium_memcmp(computed, hash.ptr, hash.len) == 0;
-}
-
-bool password_matches(struct str hash, struct str password, struct arena *arena)
-{
-	if (str_starts_with(hash, STR("$2")))
-		return password.len && !memchr(password.ptr, 0, password.len) && bcrypt_matches(hash, password, arena);
-	return hash.len && crypto_pwhash_str_verify(str_cstr(arena, hash), password.ptr ? password.ptr : "", password.len) == 0;
-}
-
-/* --- accounts --- */
-
-static const struct db_statement SELECT_ACCOUNT = {
-	"account_select",
-	"SELECT a.user_nid, u.user_id, a.password_hash, a.created_ts, a.admin, a.guest, a.deactivated, a.locked, a.suspended"
-	" FROM accounts a JOIN users u USING (user_nid) WHERE u.user_id = $1",
-};
-static const struct db_statement INSERT_ACCOUNT = {
-	"account_insert",
-	"INSERT INTO accounts (user_nid, password_hash, created_ts, admin, guest) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-};
-static const struct db_statement INSERT_DISPLAYNAME = {
-	"account_insert_displayname",
-	"INSERT INTO profiles (user_nid, field, value) VALUES ($1, 'displayname', $2)",
-};
-
-bool account_find(struct server *server, struct str user_id, struct arena *arena, struct account *ret_account, struct err *err)
-{
-	CLEANUP(db_release) struct db *db = NULL;
-	struct db_rows *rows;
-
-	*ret_account = (struct account){ 0 };
-	if (!db_acquire(server->pool, &db, err) || !db_query(db, &SELECT_ACCOUNT, DB_PARAMS(db_text(user_id)), arena, &rows, err))
-		return err_detail(err, "find an account");
-	if (db_next(rows))
-		*ret_account = (struct account){
-			.user = db_get_nid(rows, 0),
-			.user_id = db_get_str(rows, 1),
-			.password_hash = db_get_str(rows, 2),
-			.created_ts = db_get_int(rows, 3),
-			.admin = db_get_bool(rows, 4),
-			.guest = db_get_bool(rows, 5),
-			.deactivated = db_get_bool(rows, 6),
-			.locked = db_get_bool(rows, 7),
-			.suspended = db_get_bool(rows, 8),
-		};
-	return true;
-}
-
-bool account_check_localpart(struct server *server, struct str localpart, struct str server_name, struct arena *arena, struct str *ret_user_id,
-                             struct err *err)
-{
-	struct account account;
-
-	if (!user_localpart_valid(localpart))
-		return err_set(err, M_INVALID_USERNAME, "A user name has only a-z, 0-9 and . _ = - / +");
-	*ret_user_id = str_printf(arena, "@%.*s:%.*s", STR_ARG(localpart), STR_ARG(server_name));
-	if (ret_user_id->len > IDENTIFIER_MAX)
-		return err_set(err, M_INVALID_USERNAME, "This user name is too long");
-	if (!account_find(server, *ret_user_id, arena, &account, err))
-		return false;
-	if (account.user)
-		return err_set(err, M_USER_IN_USE, "This user name is taken");
-	return true;
-}
-
-static struct str json_quoted(struct arena *arena, struct str text)
-{
-	CLEANUP(buf_done) struct buf buf = buf_init(64 * 1024);
-
-	slice_write_string(&buf, text);
-	return str_dup(arena, buf_str(&buf));
-}
-
-bool account_create(struct server *server, const struct new_account *account, nid_t *ret_user, struct err *err)
-{
-	CLEANUP(arena_free) struct arena *arena = arena_new();
-	struct str localpart = str_sub(account->user_id, 1, (size_t)str_find_char(account->user_id, ':') - 1);
-	struct str displayname = account->displayname.len ? account->displayname : localpart;
-	struct str hash = account->password.len ? password_hash_new(account->password, arena) : STR("");
-	CLEANUP(db_release) struct db *db = NULL;
-	struct journal_entry entry = { .kind = JOURNAL_ACCOUNT };
-	int64_t inserted;
-
-	if (!intern_user(server->interned, account->user_id, &entry.user, err) || !db_acquire(server->pool, &db, err) || !db_begin(db, err) ||
-	    !db_exec(db, &INSERT_ACCOUNT,
-	             DB_PARAMS(db_int(entry.user), db_text_or_null(hash), db_int(clock_wall_ms()), db_bool(account->admin), db_bool(account->guest)), &inserted,
-	             err))
-		return err_detail(err, "create an account");
-	if (inserted == 0)
-		return err_set(err, M_USER_IN_USE, "This user name is taken");
-	if (!db_exec(db, &INSERT_DISPLAYNAME, DB_PARAMS(db_int(entry.user), db_text(json_quoted(arena, displayname))), NULL, err) ||
-	    !journal_append(server->journal, db, &entry, 1, NULL, err))
-		return err_detail(err, "create an account");
-	*ret_user = entry.user;
-	return true;
-}
-
-/* --- sessions --- */
-
-static const struct db_statement UPSERT_DEVICE = {
-	"device_upsert",
-	"INSERT INTO devices (device_nid, user_nid, device_id, display_name, created_ts) VALUES ($1, $2, $3, $4, $5)"
-	" ON CONFLICT (user_nid, device_id) DO UPDATE SET device_id = excluded.device_id RETURNING device_nid, device_nid = $1",
-};
-/* A device's earlier tokens end when it logs in again. */
-static const struct db_statement DELETE_DEVICE_TOKENS = { "tokens_delete_of_device", "DELETE FROM access_tokens WHERE device_nid = $1" };
-static const struct db_statement DELETE_DEVICE_REFRESH = { "refresh_delete_of_device", "DELETE FROM refresh_tokens WHERE device_nid = $1" };
-static const struct db_statement INSERT_TOKEN = {
-	"token_insert",
-	"INSERT INTO access_tokens (token_nid, token_hash, user_nid, device_nid, created_ts, expires_ts) VALUES ($1, $2, $3, $4, $5, $6)",
-};
-
-static struct token_hash hash_token(struct str token)
+struct token_hash token_hash_of(struct str token)
 {
 	struct token_hash hash;
 
@@ -213,81 +77,13 @@ static struct token_hash hash_token(struct str token)
 	return hash;
 }
 
-static struct str hash_bytes(const struct token_hash *hash)
-{
-	return (struct str){ (const char *)hash->bytes, sizeof(hash->bytes) };
-}
-
-static bool insert_session(struct db *db, const struct session_request *request, int64_t first_nid, struct arena *arena,
-                           struct session *session, bool *ret_new_device, struct err *err)
-{
-	struct token_hash hash = hash_token(session->access_token);
-	int64_t now = clock_wall_ms();
-	struct db_rows *rows;
-
-	if (!db_query(db, &UPSERT_DEVICE,
-	              DB_PARAMS(db_int(first_nid), db_int(request->user), db_text(session->device_id), db_text_or_null(request->initial_display_name),
-	                        db_int(now)),
-	              arena, &rows, err) ||
-	    !db_next(rows))
-		return false;
-	session->device = db_get_nid(rows, 0);
-	*ret_new_device = db_get_bool(rows, 1);
-	return db_exec(db, &DELETE_DEVICE_TOKENS, DB_PARAMS(db_int(session->device)), NULL, err) &&
-	       db_exec(db, &DELETE_DEVICE_REFRESH, DB_PARAMS(db_int(session->device)), NULL, err) &&
-	       db_exec(db, &INSERT_TOKEN,
-	               DB_PARAMS(db_int(first_nid + 1), db_bytes(hash_bytes(&hash)), db_int(request->user), db_int(session->device), db_int(now), db_null()),
-	               NULL, err);
-}
-
-bool session_open(struct server *server, const struct session_request *request, struct arena *arena, struct session *ret_session, struct err *err)
-{
-	struct session session = { .access_token = random_string(arena, TOKEN_LENGTH) };
-	struct journal_entry entries[] = { { .kind = JOURNAL_TOKEN, .user = request->user }, { .kind = JOURNAL_DEVICE_LIST, .user = request->user } };
-	CLEANUP(db_release) struct db *db = NULL;
-	int64_t first_nid;
-	bool new_device;
-
-	session.device_id = request->device_id.len ? request->device_id : random_string(arena, 10);
-	if (!journal_next_ids(server->journal, 2, &first_nid, err) || !db_acquire(server->pool, &db, err) || !db_begin(db, err) ||
-	    !insert_session(db, request, first_nid, arena, &session, &new_device, err))
-		return err_detail(err, "open a session");
-	entries[0].device = session.device;
-	if (!journal_append(server->journal, db, entries, new_device ? 2 : 1, NULL, err))
-		return err_detail(err, "open a session");
-	*ret_session = session;
-	return true;
-}
-
-static const struct db_statement DELETE_DEVICE = { "device_delete", "DELETE FROM devices WHERE user_nid = $1 AND ($2 = 0 OR device_nid = $2)" };
-static const struct db_statement DELETE_USER_TOKENS = {
-	"tokens_delete_of_user",
-	"DELETE FROM access_tokens WHERE user_nid = $1 AND ($2 = 0 OR device_nid = $2)",
-};
-
-bool session_close(struct server *server, nid_t user, nid_t device, struct err *err)
-{
-	struct journal_entry entries[] = {
-		{ .kind = JOURNAL_TOKEN, .user = user, .device = device },
-		{ .kind = JOURNAL_DEVICE_LIST, .user = user },
-	};
-	CLEANUP(db_release) struct db *db = NULL;
-
-	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) ||
-	    !db_exec(db, &DELETE_USER_TOKENS, DB_PARAMS(db_int(user), db_int(device)), NULL, err) ||
-	    !db_exec(db, &DELETE_DEVICE, DB_PARAMS(db_int(user), db_int(device)), NULL, err) ||
-	    !journal_append(server->journal, db, entries, 2, NULL, err))
-		return err_detail(err, "close a session");
-	return true;
-}
-
-/* --- who calls --- */
-
 static const struct db_statement SELECT_TOKEN = {
 	"token_select",
-	"SELECT t.token_nid, t.user_nid, u.user_id, t.device_nid, d.device_id, t.expires_ts, a.admin, a.guest, a.locked,"
-	" EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.access_nid = t.token_nid)"
-	" FROM access_tokens t JOIN accounts a USING (user_nid) JOIN users u USING (user_nid) LEFT JOIN devices d USING (device_nid)"
+	"SELECT t.token_nid, t.user_nid, u.user_id, t.device_nid, d.device_id, t.expires_ts, a.admin, a.guest, "
+	"a.locked, r.previous_nid"
+	" FROM access_tokens t JOIN accounts a USING (user_nid) JOIN users u USING (user_nid) LEFT JOIN devices d "
+	"USING (device_nid)"
+	" LEFT JOIN refresh_tokens r ON r.access_nid = t.token_nid"
 	" WHERE t.token_hash = $1 AND NOT a.deactivated",
 };
 
@@ -300,12 +96,14 @@ static void remember(struct accounts *accounts, const struct cached_user *cached
 	memcpy(bytes, cached, sizeof(*cached));
 	memcpy(bytes + sizeof(*cached), cached->user.user_id.ptr, cached->user_id_len);
 	if (cached->device_id_len)
-		memcpy(bytes + sizeof(*cached) + cached->user_id_len, cached->user.device_id.ptr, cached->device_id_len);
+		memcpy(bytes + sizeof(*cached) + cached->user_id_len, cached->user.device_id.ptr,
+		       cached->device_id_len);
 	memcpy(&key, cached->hash.bytes, sizeof(key));
 	cache_put(accounts->tokens, key, (struct str){ bytes, len });
 }
 
-static bool recall(struct accounts *accounts, const struct token_hash *hash, struct arena *arena, struct cached_user *ret_cached)
+static bool recall(struct accounts *accounts, const struct token_hash *hash, struct arena *arena,
+		   struct cached_user *ret_cached)
 {
 	struct str bytes;
 	int64_t key;
@@ -322,14 +120,15 @@ static bool recall(struct accounts *accounts, const struct token_hash *hash, str
 }
 
 /* user.nid 0 in *ret_cached: no such token. */
-static bool load(struct server *server, const struct token_hash *hash, struct arena *arena, struct cached_user *ret_cached, struct err *err)
+static bool select_token(struct server *server, const struct token_hash *hash, struct arena *arena,
+			 struct cached_user *ret_cached, struct err *err)
 {
-	uint64_t version = version_of_all(server->accounts);
 	CLEANUP(db_release) struct db *db = NULL;
 	struct db_rows *rows;
 
 	*ret_cached = (struct cached_user){ .hash = *hash };
-	if (!db_acquire(server->pool, &db, err) || !db_query(db, &SELECT_TOKEN, DB_PARAMS(db_bytes(hash_bytes(hash))), arena, &rows, err))
+	if (!db_acquire(server->pool, &db, err) ||
+	    !db_query(db, &SELECT_TOKEN, DB_PARAMS(db_bytes(token_hash_bytes(hash))), arena, &rows, err))
 		return err_detail(err, "look up a token");
 	if (!db_next(rows))
 		return true;
@@ -344,24 +143,51 @@ static bool load(struct server *server, const struct token_hash *hash, struct ar
 		.locked = db_get_bool(rows, 8),
 	};
 	ret_cached->expires_ts = db_get_int(rows, 5);
-	ret_cached->refreshable = db_get_bool(rows, 9);
+	ret_cached->previous_refresh = db_get_nid(rows, 9);
 	ret_cached->user_id_len = ret_cached->user.user_id.len;
 	ret_cached->device_id_len = ret_cached->user.device_id.len;
+	return true;
+}
+
+static bool load(struct server *server, const struct token_hash *hash, struct arena *arena,
+		 struct cached_user *ret_cached, struct err *err)
+{
+	uint64_t version = version_of_all(server->accounts);
+
+	if (!select_token(server, hash, arena, ret_cached, err))
+		return false;
 	ret_cached->version = version_of(server->accounts, ret_cached->user.nid);
-	if (version == version_of_all(server->accounts))
+	if (ret_cached->user.nid && !ret_cached->previous_refresh && version == version_of_all(server->accounts))
 		remember(server->accounts, ret_cached, arena);
+	return true;
+}
+
+/* The first use of a refreshed token: the client has it, so what it was refreshed from ends (client-server-api
+ * "Refreshing access tokens"). */
+static bool retire_previous(struct server *server, const struct cached_user *cached, struct err *err)
+{
+	struct journal_entry entry = { .kind = JOURNAL_TOKEN, .user = cached->user.nid, .device = cached->user.device };
+	CLEANUP(db_release) struct db *db = NULL;
+
+	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) ||
+	    !refresh_retire(db, cached->user.device, cached->previous_refresh, err) ||
+	    !journal_append(server->journal, db, &entry, 1, NULL, err))
+		return err_detail(err, "first use of a refreshed token");
 	return true;
 }
 
 static bool check_session(struct request *req, const struct cached_user *cached, struct err *err)
 {
+	bool may_end = req->route->flags & ROUTE_DEACTIVATED;
+
 	if (!cached->user.nid)
 		return err_set(err, M_UNKNOWN_TOKEN, "This access token is not known");
-	if (cached->expires_ts && cached->expires_ts <= clock_wall_ms()) {
+	if (cached->expires_ts && cached->expires_ts <= clock_wall_ms() && !may_end) {
+		/* The device is still there: with a refresh token, or by logging in to it again, it goes on. */
 		err_set(err, M_UNKNOWN_TOKEN, "This access token has expired");
-		return err_extra(err, "\"soft_logout\":%s", cached->refreshable ? "true" : "false");
+		return err_extra(err, "\"soft_logout\":true");
 	}
-	if (cached->user.locked && !(req->route->flags & ROUTE_DEACTIVATED)) {
+	if (cached->user.locked && !may_end) {
 		err_set(err, M_USER_LOCKED, "This account is locked");
 		return err_extra(err, "\"soft_logout\":true");
 	}
@@ -374,31 +200,19 @@ static bool check_session(struct request *req, const struct cached_user *cached,
 
 bool accounts_authenticate(struct request *req, struct err *err)
 {
-	struct token_hash hash = hash_token(req->token);
+	struct token_hash hash = token_hash_of(req->token);
 	struct cached_user *cached = ARENA_NEW(req->arena, struct cached_user);
 
 	/* Before anything cached is relied on: what other processes have committed by now. */
 	if (!journal_barrier(req->server->journal, err))
 		return false;
-	if (!recall(req->server->accounts, &hash, req->arena, cached) && !load(req->server, &hash, req->arena, cached, err))
+	if (!recall(req->server->accounts, &hash, req->arena, cached) &&
+	    !load(req->server, &hash, req->arena, cached, err))
 		return false;
-	if (!check_session(req, cached, err))
+	if (!check_session(req, cached, err) ||
+	    (cached->previous_refresh && !retire_previous(req->server, cached, err)))
 		return false;
 	req->user = &cached->user;
-	return true;
-}
-
-/* --- profiles --- */
-
-static const struct db_statement SELECT_PROFILE_FIELD = { "profile_field_select", "SELECT value FROM profiles WHERE user_nid = $1 AND field = $2" };
-
-bool profile_get(struct server *server, nid_t user, struct str field, struct arena *arena, struct str *ret_value, struct err *err)
-{
-	CLEANUP(db_release) struct db *db = NULL;
-	struct db_rows *rows;
-
-	if (!db_acquire(server->pool, &db, err) || !db_query(db, &SELECT_PROFILE_FIELD, DB_PARAMS(db_int(user), db_text(field)), arena, &rows, err))
-		return err_detail(err, "profile of user %" PRId64, user);
-	*ret_value = db_next(rows) ? db_get_str(rows, 0) : STR("");
+	device_seen(req->server, req, req->user);
 	return true;
 }

@@ -1,79 +1,124 @@
-/* client-server-api "Login", whoami. */
-#include "accounts/accounts.h"
-#include "interned/interned.h"
-#include "matrix/identifiers.h"
+/* client-server-api "Login", "Refreshing access tokens", logout, whoami. */
+#include "accounts/accounts_internal.h"
 
 struct login_body {
-	struct str type, user, password, device_id, initial_device_display_name;
-	json_t *identifier;
+	struct str type, device_id, initial_device_display_name;
 	bool refresh_token;
 };
 
 static const struct json_field login_fields[] = {
 	JSON_FIELD(struct login_body, type, JSON_REQUIRED),
-	JSON_FIELD(struct login_body, user, JSON_OPTIONAL),
-	JSON_FIELD(struct login_body, password, JSON_OPTIONAL),
 	JSON_FIELD(struct login_body, device_id, JSON_OPTIONAL),
 	JSON_FIELD(struct login_body, initial_device_display_name, JSON_OPTIONAL),
-	JSON_FIELD_OBJ(struct login_body, identifier, JSON_OPTIONAL),
 	JSON_FIELD(struct login_body, refresh_token, JSON_OPTIONAL),
 	{ 0 },
 };
 
+static bool offers_passwords(const struct options *options)
+{
+	return options->password_login == PASSWORD_ON && options->password_local;
+}
+
+void answer_add_tokens(json_t *answer, const struct session *session)
+{
+	json_object_set_new(answer, "access_token", json_new_str(session->access_token));
+	if (session->refresh_token.len)
+		json_object_set_new(answer, "refresh_token", json_new_str(session->refresh_token));
+	if (session->expires_in_ms)
+		json_object_set_new(answer, "expires_in_ms", json_integer(session->expires_in_ms));
+}
+
+bool answer_with_session(struct request *req, nid_t user, bool guest, const struct session_wish *wish, json_t *answer,
+			 struct err *err)
+{
+	struct session_request wanted = {
+		.user = user,
+		.device_id = wish->device_id,
+		.initial_display_name = wish->initial_device_display_name,
+		.refreshable = wish->refresh_token,
+		.guest = guest,
+		.address = req->remote_address,
+		.user_agent = header(req, "User-Agent"),
+	};
+	struct session session;
+
+	if (!session_open(req->server, &wanted, req->arena, &session, err))
+		return false;
+	json_object_set_new(answer, "device_id", json_new_str(session.device_id));
+	answer_add_tokens(answer, &session);
+	return true;
+}
+
 static bool get_login(struct request *req, struct err *err UNUSED)
 {
-	return reply_json(req, 200, json_pack("{s:[{s:s}]}", "flows", "type", "m.login.password"));
-}
+	json_t *flows = json_array();
 
-/* A full user ID, or a localpart of the (first) domain. */
-static struct str full_user_id(struct request *req, struct str user)
-{
-	if (user.len && user.ptr[0] == '@')
-		return user;
-	return str_printf(req->arena, "@%.*s:%.*s", STR_ARG(user), STR_ARG(req->server->domains[0].name));
-}
-
-static bool named_user(struct request *req, const struct login_body *body, struct str *ret_user_id, struct err *err)
-{
-	struct str user = body->user;
-
-	if (body->identifier) {
-		if (!str_eq(json_get_str(body->identifier, "type"), STR("m.id.user")))
-			return err_set(err, M_UNKNOWN, "This kind of identifier is not supported"), err->status = 400, false;
-		user = json_get_str(body->identifier, "user");
-	}
-	if (!user.len)
-		return err_set(err, M_MISSING_PARAM, "Who are you? An identifier is missing");
-	*ret_user_id = full_user_id(req, user);
-	return true;
+	if (offers_passwords(req->server->options))
+		json_array_append_new(flows, json_pack("{s:s}", "type", "m.login.password"));
+	return reply_json(req, 200, json_pack("{s:o}", "flows", flows));
 }
 
 static bool post_login(struct request *req, struct err *err)
 {
 	struct login_body body = { 0 };
-	struct session_request wanted;
-	struct session session;
+	struct session_wish wish;
 	struct account account;
-	struct str user_id;
+	json_t *answer;
 
 	if (!json_read(req->body, login_fields, &body, err))
 		return false;
-	if (!str_eq(body.type, STR("m.login.password")))
+	if (!str_eq(body.type, STR("m.login.password")) || !offers_passwords(req->server->options))
 		return err_status(err, 400, M_UNKNOWN, "This login type is not supported");
-	if (!named_user(req, &body, &user_id, err) || !account_find(req->server, user_id, req->arena, &account, err))
+	if (!password_login(req, req->body, STR(""), &account, err))
 		return false;
-	if (!account.user || account.deactivated || !password_matches(account.password_hash, body.password, req->arena))
-		return err_set(err, M_FORBIDDEN, "Wrong user name or password");
-	wanted = (struct session_request){ account.user, body.device_id, body.initial_device_display_name, body.refresh_token };
-	if (!session_open(req->server, &wanted, req->arena, &session, err))
+	wish = (struct session_wish){ body.device_id, body.initial_device_display_name, body.refresh_token };
+	answer = json_pack("{s:o}", "user_id", json_new_str(account.user_id));
+	arena_defer(req->arena, (void (*)(void *))json_decref, answer);
+	return answer_with_session(req, account.user, false, &wish, answer, err) &&
+	       reply_json(req, 200, json_incref(answer));
+}
+
+struct refresh_body {
+	struct str refresh_token;
+};
+
+static const struct json_field refresh_fields[] = {
+	JSON_FIELD(struct refresh_body, refresh_token, JSON_REQUIRED),
+	{ 0 },
+};
+
+static bool post_refresh(struct request *req, struct err *err)
+{
+	struct refresh_body body = { 0 };
+	struct session session;
+	json_t *answer;
+
+	if (!json_read(req->body, refresh_fields, &body, err) ||
+	    !session_refresh(req->server, body.refresh_token, req->arena, &session, err))
 		return false;
-	return reply_json(req, 200, json_pack("{s:o, s:o, s:o}", "user_id", json_new_str(account.user_id), "access_token", json_new_str(session.access_token),
-	                                      "device_id", json_new_str(session.device_id)));
+	answer = json_object();
+	answer_add_tokens(answer, &session);
+	return reply_json(req, 200, answer);
+}
+
+static bool post_logout(struct request *req, struct err *err)
+{
+	const struct user *user = req->user;
+
+	return (user->device ? session_close(req->server, user->nid, user->device, err)
+			     : session_close_token(req->server, user->nid, user->token, err)) &&
+	       reply_empty(req);
+}
+
+static bool post_logout_all(struct request *req, struct err *err)
+{
+	return session_close(req->server, req->user->nid, 0, err) && reply_empty(req);
 }
 
 static bool get_whoami(struct request *req, struct err *err UNUSED)
 {
-	json_t *answer = json_pack("{s:o, s:b}", "user_id", json_new_str(req->user->user_id), "is_guest", req->user->guest);
+	json_t *answer =
+		json_pack("{s:o, s:b}", "user_id", json_new_str(req->user->user_id), "is_guest", req->user->guest);
 
 	if (req->user->device)
 		json_object_set_new(answer, "device_id", json_new_str(req->user->device_id));
@@ -81,8 +126,13 @@ static bool get_whoami(struct request *req, struct err *err UNUSED)
 }
 
 const struct route accounts_routes[] = {
-	{ HTTP_GET, "/_matrix/client/v3/login", AUTH_NONE, LIMIT_LOGIN, get_login },
+	{ HTTP_GET, "/_matrix/client/v3/login", AUTH_NONE, LIMIT_NONE, get_login },
 	{ HTTP_POST, "/_matrix/client/v3/login", AUTH_NONE, LIMIT_LOGIN, post_login },
+	{ HTTP_POST, "/_matrix/client/v3/refresh", AUTH_NONE, LIMIT_NONE, post_refresh },
+	{ HTTP_POST, "/_matrix/client/v3/logout", AUTH_USER, LIMIT_NONE, post_logout, BODY_NONE,
+	  .flags = ROUTE_GUEST | ROUTE_DEACTIVATED },
+	{ HTTP_POST, "/_matrix/client/v3/logout/all", AUTH_USER, LIMIT_NONE, post_logout_all, BODY_NONE,
+	  .flags = ROUTE_DEACTIVATED },
 	{ HTTP_GET, "/_matrix/client/v3/account/whoami", AUTH_USER, LIMIT_NONE, get_whoami, .flags = ROUTE_GUEST },
 	{ 0 },
 };
