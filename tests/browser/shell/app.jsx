@@ -8,6 +8,7 @@ import MatrixChat from "matrix-react-sdk/src/components/structures/MatrixChat";
 import BasePlatform from "matrix-react-sdk/src/BasePlatform";
 import { MatrixClientPeg } from "matrix-react-sdk/src/MatrixClientPeg";
 import { setLanguage } from "matrix-react-sdk/src/languageHandler";
+import { setTheme } from "matrix-react-sdk/src/theme";
 
 class Platform extends BasePlatform {
   constructor() {
@@ -63,7 +64,7 @@ async function start() {
   const homeserver = new URLSearchParams(window.location.search).get("homeserver");
   PlatformPeg.set(new Platform());
   SdkConfig.add({ validated_server_config: await AutoDiscoveryUtils.validateServerConfigWithStaticUrls(homeserver) });
-  await Promise.all([setLanguage("en"), serveMedia()]);
+  await Promise.all([setLanguage("en"), setTheme(), serveMedia()]);
   window.matrixChat = ReactDOM.render(
     <MatrixChat
       config={SdkConfig.get()}
