@@ -171,6 +171,6 @@ struct str config_quote(struct arena *arena, struct str text)
 
 	if (is_plain(text))
 		return text;
-	json_string(text, &buf);
+	tree_write_string(text, &buf);
 	return str_dup(arena, buf_str(&buf));
 }

@@ -328,7 +328,7 @@ struct node *yaml_read(struct config *config, const struct config_place *file, s
 	return root;
 }
 
-void json_string(struct str text, struct buf *buf)
+void tree_write_string(struct str text, struct buf *buf)
 {
 	buf_char(buf, '"');
 	for (size_t i = 0; i < text.len; i++) {
@@ -359,7 +359,7 @@ static void json_scalar(const struct node *node, struct buf *buf)
 	else if (node->plain && yaml_float(node->text, &number))
 		buf_printf(buf, "%.17g", number);
 	else
-		json_string(node->text, buf);
+		tree_write_string(node->text, buf);
 }
 
 bool node_json(const struct node *node, struct buf *buf)
@@ -375,7 +375,7 @@ bool node_json(const struct node *node, struct buf *buf)
 		if (i)
 			buf_char(buf, ',');
 		if (is_map) {
-			json_string(node->keys[i]->text, buf);
+			tree_write_string(node->keys[i]->text, buf);
 			buf_char(buf, ':');
 		}
 		node_json(node->items[i], buf);

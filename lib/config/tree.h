@@ -31,7 +31,7 @@ struct node *node_get(const struct node *map, struct str key);
 /* JSON text of a node, by the types of YAML 1.1 (as PyYAML has them). false: it has no JSON form or is too large. */
 bool node_json(const struct node *node, struct buf *buf);
 
-void json_string(struct str text, struct buf *buf); /* in quotes */
+void tree_write_string(struct str text, struct buf *buf); /* in quotes */
 
 /* Numbers of YAML 1.1: integers are decimal, 0x…, 0b… or octal with a leading 0; floats need a point, and a sign in the
  * exponent. */
