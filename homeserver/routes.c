@@ -3,6 +3,7 @@
 #include "accounts/accounts.h"
 #include "discovery/discovery.h"
 #include "observe.h"
+#include "relations/relations.h"
 #include "rooms/rooms_api.h"
 #include "sync/sync.h"
 #include "timeline/timeline_api.h"
@@ -20,6 +21,7 @@ const struct route *const server_routes[] = {
 	alias_routes,
 	sync_routes,
 	timeline_routes,
+	relations_routes,
 	observe_routes,
 	NULL,
 };

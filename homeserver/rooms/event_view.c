@@ -1,5 +1,6 @@
 #include "rooms/event_view.h"
 
+#include "relations/relations.h"
 #include "state/state_store.h"
 
 struct extra {
@@ -74,7 +75,8 @@ static struct str redaction_json(const struct client_form *base, const struct ev
 
 bool event_view_write(const struct event_view *view, struct buf *buf, const struct event *events, size_t count, struct arena *arena, struct err *err)
 {
-	struct extra *extras = NULL;
+	struct str *relations = ARENA_ARRAY(arena, count, struct str);
+	struct extra *extras;
 	const struct client_form base = {
 		.version = view->room->version,
 		.room_id = view->room->room_id,
@@ -85,17 +87,17 @@ bool event_view_write(const struct event_view *view, struct buf *buf, const stru
 		.only_count = view->only_count,
 	};
 
-	if (!view->plain && !load_extras(view, events, count, arena, &extras, err))
+	if (!load_extras(view, events, count, arena, &extras, err) ||
+	    (!view->without_relations && !relations_bundle(view, events, count, arena, relations, err)))
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		struct client_form form = base;
 
-		if (extras) {
-			fill_previous(&form, view, &extras[i].previous, arena);
-			if (extras[i].redaction.nid)
-				form.redacted_because = redaction_json(&base, &extras[i].redaction, arena);
-			form.membership = membership_name(extras[i].membership);
-		}
+		fill_previous(&form, view, &extras[i].previous, arena);
+		if (extras[i].redaction.nid)
+			form.redacted_because = redaction_json(&base, &extras[i].redaction, arena);
+		form.membership = membership_name(extras[i].membership);
+		form.relations = relations[i];
 		if (i)
 			buf_char(buf, ',');
 		event_write_client(buf, &events[i], &form, arena);

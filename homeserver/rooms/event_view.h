@@ -12,7 +12,7 @@ struct event_view {
 	const struct reader *reader;
 	nid_t device;      /* the reader's, for unsigned.transaction_id; 0: none */
 	bool omit_room_id; /* in /sync */
-	bool plain;        /* no unsigned but age: state sections */
+	bool without_relations; /* inside of a bundle */
 	const struct str *only; /* event_fields */
 	size_t only_count;
 };

@@ -315,6 +315,8 @@ static bool build_event(struct room_write *write, struct write_set *set, const s
 	events_remember(write->server->events, &step.event);
 	add_entry(&step);
 	advance(&step);
+	if (!room_write_adders(write, set, &step.event, &step.pdu, step.target, step.membership, err))
+		return false;
 	*ret_event_id = step.event.event_id;
 	return true;
 }
@@ -347,6 +349,21 @@ static bool add_transaction(struct server *server, const struct sending *sending
 	if (!intern_type(server->interned, sending->drafts[0].type, &type, err))
 		return false;
 	write_set_transaction(set, sending->sender->device, room, type, sending->drafts[0].txn_id);
+	return true;
+}
+
+bool room_was_sent(struct server *server, nid_t room, nid_t device, struct str type, struct str txn_id, bool *ret_sent, struct err *err)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	CLEANUP(db_release) struct db *db = NULL;
+	struct db_rows *rows;
+	nid_t type_nid;
+
+	if (!find_type(server->interned, type, &type_nid, err) || !db_acquire(server->pool, &db, err) ||
+	    !db_query(db, &ROOM_FIND_TRANSACTIONS, DB_PARAMS(db_ints(&device, 1), db_ints(&room, 1), db_ints(&type_nid, 1), db_texts(&txn_id, 1)), arena,
+	              &rows, err))
+		return false;
+	*ret_sent = db_next(rows);
 	return true;
 }
 

@@ -264,7 +264,8 @@ static bool enter_room(struct reception *reception, struct err *err)
 	if (!resolve_current(reception, err) || !apply_redaction(reception, err))
 		return false;
 	add_entry(reception, root_before);
-	return true;
+	return room_write_adders(write, reception->set, &reception->event, &reception->receiving->pdu, reception->receiving->target,
+	                         reception->membership, err);
 }
 
 static bool build(struct room_write *write, struct write_set *set, struct err *err)

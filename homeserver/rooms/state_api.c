@@ -2,6 +2,7 @@
 #include "interned/interned.h"
 #include "journal/journal.h"
 #include "matrix/identifiers.h"
+#include "relations/relations.h"
 #include "rooms/aliases.h"
 #include "rooms/event_view.h"
 #include "rooms/rooms_api.h"
@@ -310,6 +311,18 @@ static bool put_state(struct request *req, struct err *err)
 	return reply_field(req, "event_id", event_id);
 }
 
+/* A repeated request is no second annotation: the transaction is looked up when the event is written, so only what was not sent before is refused here. */
+static bool check_relation(struct request *req, const struct room_info *room, const struct event_draft *draft, struct err *err)
+{
+	bool sent;
+
+	if (!json_object_get(req->body, "m.relates_to"))
+		return true;
+	if (!room_was_sent(req->server, room->nid, req->user->device, draft->type, draft->txn_id, &sent, err))
+		return false;
+	return sent || relations_check_annotation(req->server, room->nid, req->user->nid, draft->type, draft->content, req->arena, err);
+}
+
 static bool put_send(struct request *req, struct err *err)
 {
 	struct event_draft draft = { .type = path_param(req, "eventType"), .content = req->body_text, .txn_id = path_param(req, "txnId") };
@@ -325,7 +338,7 @@ static bool put_send(struct request *req, struct err *err)
 		draft.redacts = json_get_str(req->body, "redacts");
 	if (!check_names(draft.type, draft.txn_id, err) || !room_require(req->server->rooms, path_param(req, "roomId"), req->arena, &room, err) ||
 	    !membership_require_joined(req->server, req->user->nid, room.nid, req->arena, err) ||
-	    !room_send(req->server, &room, &sender, &draft, 1, req->arena, &event_id, err))
+	    !check_relation(req, &room, &draft, err) || !room_send(req->server, &room, &sender, &draft, 1, req->arena, &event_id, err))
 		return false;
 	return reply_field(req, "event_id", event_id);
 }

@@ -99,6 +99,18 @@ bool room_write_current_state(struct room_write *write, struct write_set *set, i
 	return true;
 }
 
+bool room_write_adders(struct room_write *write, struct write_set *set, const struct event *event, const struct pdu *pdu, nid_t target,
+                       enum membership membership, struct err *err)
+{
+	const struct event_added added = { write->server, &write->room, event, pdu, &write->after, target, membership, write->arena };
+
+	for (const event_adder *add = event_adders; *add; add++) {
+		if (!(*add)(set, &added, err))
+			return false;
+	}
+	return true;
+}
+
 /* --- the guard --- */
 
 static bool build_on(struct room_write *write, struct write_set *set, const struct room_head *head, struct err *err)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "journal/journal.h"
+#include "rooms/adders.h"
 #include "rooms/room_internal.h"
 #include "state/state_store.h"
 
@@ -35,3 +36,6 @@ bool room_write_state(struct room_write *write, struct write_set *set, int64_t r
  * other than by `event` itself get a journal entry of their own.
  */
 bool room_write_current_state(struct room_write *write, struct write_set *set, int64_t root, const struct event *event, struct err *err);
+/* The rows of other domains for an accepted event, once the head has moved. */
+bool room_write_adders(struct room_write *write, struct write_set *set, const struct event *event, const struct pdu *pdu, nid_t target,
+                       enum membership membership, struct err *err);

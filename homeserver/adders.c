@@ -1,0 +1,7 @@
+#include "relations/relations.h"
+#include "rooms/adders.h"
+
+const event_adder event_adders[] = {
+	relations_add,
+	NULL,
+};

@@ -1,0 +1,214 @@
+#include "relations/relations.h"
+
+#include "interned/interned.h"
+
+static const struct write_table RELATION_TABLE = {
+	.statement = { "relation_insert",
+	               "INSERT INTO event_relations (event_nid, room_nid, target_id, rel_type, type_nid, sender_nid, key, room_seq, sub)"
+	               " SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[])" },
+	.order = 70,
+	.column_count = 9,
+	.columns = { DB_INT, DB_INT, DB_TEXT, DB_TEXT, DB_INT, DB_INT, DB_TEXT, DB_INT, DB_INT },
+};
+
+/* Of relates_to: what it says, in bounds that an index can hold. */
+struct relation {
+	struct str target_id, rel_type, key;
+};
+
+#define MAX_TEXT 1024
+
+static bool fits(struct str text)
+{
+	return text.len && text.len <= MAX_TEXT && !memchr(text.ptr, 0, text.len);
+}
+
+static bool read_relation(struct str content, struct arena *arena, struct relation *ret_relation)
+{
+	struct relation relation = { 0 };
+	struct str relates_to;
+
+	if (!slice_get(content, STR("m.relates_to"), &relates_to) || !slice_get_string(relates_to, STR("rel_type"), arena, &relation.rel_type) ||
+	    !slice_get_string(relates_to, STR("event_id"), arena, &relation.target_id) || !fits(relation.rel_type) || !fits(relation.target_id))
+		return false;
+	slice_get_string(relates_to, STR("key"), arena, &relation.key);
+	if (!fits(relation.key))
+		relation.key = STR("");
+	*ret_relation = relation;
+	return true;
+}
+
+bool relations_add(struct write_set *set, const struct event_added *added, struct err *err UNUSED)
+{
+	const struct event *event = added->event;
+	struct relation relation;
+
+	if (event->key || !read_relation(added->pdu->content, added->arena, &relation))
+		return true;
+	write_set_add(set, &RELATION_TABLE,
+	              DB_PARAMS(db_int(event->nid), db_int(event->room), db_text(relation.target_id), db_text(relation.rel_type), db_int(event->type),
+	                        db_int(event->sender), db_text_or_null(relation.key), db_int(event->order.seq), db_int(event->order.sub)));
+	return true;
+}
+
+/* --- annotations --- */
+
+static const struct db_statement SELECT_ANNOTATION = {
+	"relation_annotation",
+	"SELECT 1 FROM event_relations r JOIN event_state s USING (event_nid) WHERE r.room_nid = $1 AND r.target_id = $2 AND r.rel_type = 'm.annotation'"
+	" AND r.sender_nid = $3 AND r.key = $4 AND r.type_nid = $5 AND s.redacted_by IS NULL LIMIT 1",
+};
+
+bool relations_check_annotation(struct server *server, nid_t room, nid_t sender, struct str type, struct str content, struct arena *arena, struct err *err)
+{
+	CLEANUP(db_release) struct db *db = NULL;
+	struct relation relation;
+	struct db_rows *rows;
+	nid_t type_nid;
+
+	if (!read_relation(content, arena, &relation) || !str_eq(relation.rel_type, STR("m.annotation")) || !relation.key.len)
+		return true;
+	if (!find_type(server->interned, type, &type_nid, err) || !db_acquire(server->pool, &db, err) ||
+	    !db_query(db, &SELECT_ANNOTATION,
+	              DB_PARAMS(db_int(room), db_text(relation.target_id), db_int(sender), db_text(relation.key), db_int(type_nid)), arena, &rows, err))
+		return false;
+	if (db_next(rows))
+		return err_set(err, M_DUPLICATE_ANNOTATION, "You have annotated this event with the same key already");
+	return true;
+}
+
+/* --- bundles --- */
+
+/* Of each target: its latest valid edit, its thread's summary, its references. One pass over the index for all targets. */
+static const struct db_statement SELECT_BUNDLES = {
+	"relation_bundles",
+	"SELECT t.at, r.rel_type, max(r.event_nid) FILTER (WHERE r.rel_type <> 'm.replace'),"
+	" (array_agg(r.event_nid ORDER BY e.origin_server_ts DESC, e.event_id DESC) FILTER (WHERE r.rel_type = 'm.replace' AND r.sender_nid = t.sender"
+	"  AND r.type_nid = t.type))[1],"
+	" count(*), bool_or(r.sender_nid = $5),"
+	" (array_agg(r.event_nid ORDER BY r.room_seq DESC, r.sub DESC) FILTER (WHERE r.rel_type = 'm.thread'))[1],"
+	" (array_agg(e.event_id ORDER BY r.room_seq, r.sub) FILTER (WHERE r.rel_type = 'm.reference'))[1:100]"
+	" FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS t (id, sender, type, at)"
+	" JOIN event_relations r ON r.room_nid = $4 AND r.target_id = t.id AND r.rel_type IN ('m.replace', 'm.thread', 'm.reference')"
+	" JOIN events e ON e.event_nid = r.event_nid JOIN event_state s ON s.event_nid = r.event_nid AND s.redacted_by IS NULL AND s.verdict = 0"
+	" GROUP BY t.at, r.rel_type",
+};
+
+struct bundle {
+	nid_t replacement, latest;
+	int64_t thread_count;
+	bool participated;
+	struct str *references;
+	size_t reference_count;
+};
+
+static bool find_bundles(const struct event_view *view, const struct event *events, size_t count, struct arena *arena, struct bundle *bundles,
+                         bool *ret_any, struct err *err)
+{
+	struct str *ids = ARENA_ARRAY(arena, count, struct str);
+	int64_t *senders = ARENA_ARRAY(arena, count, int64_t), *types = ARENA_ARRAY(arena, count, int64_t);
+	CLEANUP(db_release) struct db *db = NULL;
+	struct db_rows *rows;
+
+	for (size_t i = 0; i < count; i++) {
+		ids[i] = events[i].event_id;
+		senders[i] = events[i].sender;
+		types[i] = events[i].type;
+	}
+	if (!db_acquire(view->server->pool, &db, err) ||
+	    !db_query(db, &SELECT_BUNDLES,
+	              DB_PARAMS(db_texts(ids, count), db_ints(senders, count), db_ints(types, count), db_int(view->room->nid), db_int(view->reader->user)),
+	              arena, &rows, err))
+		return err_detail(err, "relations of %zu events", count);
+	while (db_next(rows)) {
+		struct bundle *bundle = &bundles[db_get_int(rows, 0) - 1];
+		struct str rel_type = db_get_str(rows, 1);
+
+		*ret_any = true;
+		if (str_eq(rel_type, STR("m.replace"))) {
+			bundle->replacement = db_get_nid(rows, 3);
+		} else if (str_eq(rel_type, STR("m.thread"))) {
+			bundle->thread_count = db_get_int(rows, 4);
+			bundle->participated = db_get_bool(rows, 5);
+			bundle->latest = db_get_nid(rows, 6);
+		} else {
+			bundle->reference_count = db_get_strs(rows, 7, arena, &bundle->references);
+		}
+	}
+	return true;
+}
+
+static bool write_event(const struct event_view *view, nid_t nid, struct buf *out, struct arena *arena, struct err *err)
+{
+	struct event_view plain = *view;
+	struct event event;
+
+	plain.without_relations = true;
+	return event_load(view->server->events, nid, arena, &event, err) && event_view_write(&plain, out, &event, 1, arena, err);
+}
+
+static void member(struct buf *out, bool *first, const char *name)
+{
+	buf_printf(out, "%s\"%s\":", *first ? "" : ",", name);
+	*first = false;
+}
+
+static bool write_thread(const struct event_view *view, const struct event *root, const struct bundle *bundle, struct buf *out, struct arena *arena,
+                         struct err *err)
+{
+	BUF_LIT(out, "{\"latest_event\":");
+	if (!write_event(view, bundle->latest, out, arena, err))
+		return false;
+	buf_printf(out, ",\"count\":%" PRId64 ",\"current_user_participated\":%s}", bundle->thread_count,
+	           bundle->participated || root->sender == view->reader->user ? "true" : "false");
+	return true;
+}
+
+static bool write_bundle(const struct event_view *view, const struct event *event, const struct bundle *bundle, struct arena *arena,
+                         struct str *ret_json, struct err *err)
+{
+	CLEANUP(buf_done) struct buf out = buf_init((size_t)1 << 20);
+	bool first = true;
+
+	buf_char(&out, '{');
+	if (bundle->replacement && !event->redacted_by && !event->key) {
+		member(&out, &first, "m.replace");
+		if (!write_event(view, bundle->replacement, &out, arena, err))
+			return false;
+	}
+	if (bundle->thread_count) {
+		member(&out, &first, "m.thread");
+		if (!write_thread(view, event, bundle, &out, arena, err))
+			return false;
+	}
+	if (bundle->reference_count && !event->redacted_by) {
+		member(&out, &first, "m.reference");
+		BUF_LIT(&out, "{\"chunk\":[");
+		for (size_t i = 0; i < bundle->reference_count; i++) {
+			buf_printf(&out, "%s{\"event_id\":", i ? "," : "");
+			slice_write_string(&out, bundle->references[i]);
+			buf_char(&out, '}');
+		}
+		BUF_LIT(&out, "]}");
+	}
+	buf_char(&out, '}');
+	*ret_json = first ? STR("") : str_dup(arena, buf_str(&out));
+	return true;
+}
+
+bool relations_bundle(const struct event_view *view, const struct event *events, size_t count, struct arena *arena, struct str *ret_bundles,
+                      struct err *err)
+{
+	struct bundle *bundles = ARENA_ARRAY(arena, count, struct bundle);
+	bool any = false;
+
+	if (count == 0)
+		return true;
+	if (!find_bundles(view, events, count, arena, bundles, &any, err))
+		return false;
+	for (size_t i = 0; i < count && any; i++) {
+		if (!write_bundle(view, &events[i], &bundles[i], arena, &ret_bundles[i], err))
+			return false;
+	}
+	return true;
+}
