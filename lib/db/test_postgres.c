@@ -69,6 +69,7 @@ static pid_t spawn(struct test_postgres *postgres, const char *program, char *co
 	MUST(chdir("/") == 0 && freopen("/dev/null", "r", stdin) && freopen("/dev/null", "w", stdout));
 	if (!getenv("TEST_POSTGRES_VERBOSE"))
 		MUST(freopen("/dev/null", "w", stderr));
+	argv[0] = path; /* by which they find each other, without a PATH */
 	execv(path, argv);
 	_exit(127);
 }
