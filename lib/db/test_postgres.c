@@ -54,7 +54,7 @@ static void become_user(const struct passwd *user)
 	MUST(prctl(PR_SET_PDEATHSIG, SIGQUIT) == 0);
 }
 
-static pid_t spawn(struct test_postgres *postgres, const char *program, char *const argv[])
+static pid_t spawn(struct test_postgres *postgres, const char *program, char *argv[])
 {
 	char path[320];
 	pid_t pid;
