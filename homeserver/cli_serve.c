@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "accounts/accounts.h"
 #include "cli.h"
 #include "deployment.h"
 #include "notify.h"
@@ -179,6 +180,26 @@ static bool listen_and_run(struct running *running, struct err *err)
 	return ok;
 }
 
+/* The first start of a server that asks for a registration token makes one; only standard output is told. */
+static bool print_first_token(const struct deployment *deployment, struct err *err)
+{
+	const struct options *options = deployment->options;
+	bool wanted = false, made;
+	struct str token;
+
+	for (size_t i = 0; i < options->domain_count; i++)
+		wanted |= options->domains[i].registration.enabled && options->domains[i].registration.requires_token;
+	if (!wanted)
+		return true;
+	if (!registration_token_make_first(deployment->server, deployment->arena, &token, &made, err))
+		return false;
+	if (made) {
+		printf("Registration token: %.*s\n", STR_ARG(token));
+		fflush(stdout);
+	}
+	return true;
+}
+
 static bool serve(struct running *running, struct err *err)
 {
 	struct deployment *deployment = &running->deployment;
@@ -188,7 +209,7 @@ static bool serve(struct running *running, struct err *err)
 	leave_out_ipv6(&deployment->setup, deployment->arena);
 	deployment->setup.hooks =
 		(struct http_hooks){ .begin = observe_begin, .finished = observe_finished, .failed = observe_failed };
-	return deployment_open(deployment, err) && listen_and_run(running, err);
+	return deployment_open(deployment, err) && print_first_token(deployment, err) && listen_and_run(running, err);
 }
 
 static bool open_log(const struct options *options, struct err *err)

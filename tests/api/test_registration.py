@@ -104,7 +104,7 @@ def test_an_invalid_name_cannot_be_registered(nobody, name):
 
 @pytest.mark.parametrize("name", INVALID[:-2] + [pytest.param(name, marks=pytest.mark.synapse_differs("M_UNKNOWN")) for name in INVALID[-2:]])
 def test_an_invalid_name_is_not_available(nobody, name):
-    with refused(400, "M_INVALID_USERNAME"):
+    with refused(400, ("M_INVALID_USERNAME", "M_INVALID_PARAM") if "\0" in name else "M_INVALID_USERNAME"):  # A query may refuse NUL at once.
         nobody.get("/register/available", query={"username": name})
 
 
