@@ -175,7 +175,8 @@ static void a_flood_is_bounded_and_counted(void **state UNUSED)
 	open_log(LOG_INFO, LOG_JSON);
 	complain(1000);
 	lines = count_lines(written(arena));
-	assert_in_range(lines, LOG_BURST, 5 * LOG_BURST); /* it may have taken several seconds */
+	/* It may have taken several seconds; one of the few lines before may have shared the bound. */
+	assert_in_range(lines, LOG_BURST - 3, 5 * LOG_BURST);
 	nanosleep(&pause, NULL);
 	complain(1);
 	text = written(arena);
