@@ -68,7 +68,8 @@ static bool load_state(struct step *step, struct err *err)
 	step->auth_count = auth_keys_for(step->write->room.version, draft->type, draft->is_state, draft->state_key, step->sending->sender->user_id,
 	                                 draft->content, arena, &step->auth_keys);
 	keys = ARENA_ARRAY(arena, step->auth_count + 3, struct auth_key);
-	memcpy(keys, step->auth_keys, step->auth_count * sizeof(*keys));
+	if (step->auth_count)
+		memcpy(keys, step->auth_keys, step->auth_count * sizeof(*keys));
 	count = step->auth_count;
 	keys[count++] = (struct auth_key){ STR("m.room.create"), STR("") };
 	keys[count++] = (struct auth_key){ STR("m.room.history_visibility"), STR("") };
