@@ -34,7 +34,9 @@ static struct str user_of(const struct request *req)
 
 static struct str room_of(const struct request *req)
 {
-	return req->route && req->arena ? path_param((struct request *)req, "roomId") : STR("");
+	bool names_room = req->route && req->arena && strstr(req->route->path, "{roomId}");
+
+	return names_room ? path_param((struct request *)req, "roomId") : STR("");
 }
 
 void observe_begin(const struct request *req)
