@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import phases
+import requests
 from load import Failed, Load
 from servers import Cluster, make_server
 from support.http import Refused
@@ -58,7 +59,7 @@ def measure_server(name, options, folder, cluster, notes):
             except Refused as refusal:
                 if refusal.errcode != "M_UNRECOGNIZED":
                     notes.append(f"{server.title}, {phase}: {refusal}")
-            except Failed as failure:
+            except (Failed, requests.RequestException) as failure:
                 notes.append(f"{server.title}, {phase}: {failure}")
             say(f"{server.title}: {phase} took {time.monotonic() - began:.0f} s")
             if not server.processes[0].running:
