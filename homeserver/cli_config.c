@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "matrix/identifiers.h"
+#include "privileges.h"
 #include "signing_keys.h"
 
 #define CONFIG_MAX             ((size_t)1 << 20)
@@ -21,32 +23,44 @@ static int print_config(const struct buf *text)
 	return CLI_DONE;
 }
 
-/* Readable by its owner alone: secrets may be put into it. */
-static int write_config(const char *path, const struct buf *text)
+/* A folder that is there stays as it is. */
+static bool make_folder(const char *path, mode_t mode, struct err *err)
 {
-	struct str config = buf_str(text);
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	bool ok;
-
-	if (fd < 0 && errno == EEXIST)
-		return cli_failed("%s is there already, and stays as it is", path);
-	if (fd < 0)
-		return cli_failed("cannot write %s: %s", path, strerror(errno));
-	ok = write(fd, config.ptr, config.len) == (ssize_t)config.len && fsync(fd) == 0;
-	close(fd);
-	return ok ? CLI_DONE : cli_failed("cannot write %s: %s", path, strerror(errno));
+	if (mkdir(path, mode) == 0)
+		return privileges_give(path, err);
+	return errno == EEXIST || err_set(err, M_UNKNOWN, "Cannot make the folder %s: %s", path, strerror(errno));
 }
 
-static int make_key(const char *data_directory, const char *server_name)
+static bool make_key(const char *data_directory, const char *server_name, struct arena *arena, struct err *err)
 {
-	CLEANUP(arena_free) struct arena *arena = arena_new();
-	struct err err;
+	struct str path = str_printf(arena, "%s/%s.signing.key", data_directory, server_name);
 
-	if (mkdir(data_directory, 0700) < 0 && errno != EEXIST)
-		return cli_failed("cannot make %s: %s", data_directory, strerror(errno));
-	if (!signing_key_create(str_printf(arena, "%s/%s.signing.key", data_directory, server_name), &err))
-		return cli_error(&err);
-	return CLI_DONE;
+	if (access(str_cstr(arena, path), F_OK) == 0)
+		return true;
+	return make_folder(data_directory, 0700, err) && signing_key_create(path, err) &&
+	       privileges_give(str_cstr(arena, path), err);
+}
+
+/* Readable by its owner alone: secrets may be put into it. */
+static bool write_config(const char *path, const struct buf *text, struct arena *arena, struct err *err)
+{
+	struct str config = buf_str(text);
+	const char *folder = dirname(str_cstr(arena, str_of(path)));
+	bool ok;
+	int fd;
+
+	if (!make_folder(folder, 0755, err))
+		return false;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == EEXIST)
+		return err_set(err, M_UNKNOWN, "%s is there already, and stays as it is", path);
+	if (fd < 0)
+		return err_set(err, M_UNKNOWN, "Cannot write %s: %s", path, strerror(errno));
+	ok = write(fd, config.ptr, config.len) == (ssize_t)config.len && fsync(fd) == 0;
+	if (!ok)
+		err_set(err, M_UNKNOWN, "Cannot write %s: %s", path, strerror(errno));
+	close(fd);
+	return ok && privileges_give(path, err);
 }
 
 static int generate(const char *server_name, const char *data_directory, const char *output)
@@ -54,7 +68,7 @@ static int generate(const char *server_name, const char *data_directory, const c
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	CLEANUP(buf_done) struct buf text = buf_init(CONFIG_MAX);
 	const char *folder = cli_absolute(data_directory, arena);
-	int status;
+	struct err err;
 
 	if (!server_name_valid(str_of(server_name)))
 		return cli_failed("'%s' is no server name: a host name or an IP address, and a port if need be",
@@ -62,8 +76,10 @@ static int generate(const char *server_name, const char *data_directory, const c
 	options_write_new(str_of(server_name), str_of(folder), &text);
 	if (!output)
 		return print_config(&text);
-	status = make_key(folder, server_name);
-	return status == CLI_DONE ? write_config(output, &text) : status;
+	if (!make_key(folder, server_name, arena, &err) ||
+	    !write_config(cli_absolute(output, arena), &text, arena, &err))
+		return cli_error(&err);
+	return CLI_DONE;
 }
 
 int cli_generate_config(const struct command *command, int argc, char **argv)

@@ -132,3 +132,10 @@ bool privileges_drop(const struct options *options, const struct config_strings 
 		return false;
 	return chdir(folder) == 0 || failed(err, "Cannot use the data directory", folder);
 }
+
+bool privileges_give(const char *path, struct err *err)
+{
+	const struct passwd *user = geteuid() == 0 ? getpwnam(SERVICE_USER) : NULL;
+
+	return !user || lchown(path, user->pw_uid, user->pw_gid) == 0 || failed(err, "Cannot give away", path);
+}

@@ -11,3 +11,6 @@
  * directory. Before other threads. The error's message is for the operator.
  */
 bool privileges_drop(const struct options *options, const struct config_strings *config_files, struct err *err);
+
+/* As root: gives a file that we have just made to the user `hearth`, if there is one. */
+bool privileges_give(const char *path, struct err *err);
