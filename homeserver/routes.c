@@ -7,6 +7,7 @@
 #include "rooms/rooms_api.h"
 #include "sync/sync.h"
 #include "timeline/timeline_api.h"
+#include "userdata/userdata.h"
 
 const struct route *const server_routes[] = {
 	discovery_routes,
@@ -20,6 +21,9 @@ const struct route *const server_routes[] = {
 	state_routes,
 	alias_routes,
 	sync_routes,
+	account_data_routes,
+	tag_routes,
+	filter_routes,
 	timeline_routes,
 	relations_routes,
 	observe_routes,

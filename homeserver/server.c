@@ -12,6 +12,7 @@
 #include "rooms/rooms.h"
 #include "state/state_store.h"
 #include "sync/waiters.h"
+#include "userdata/userdata.h"
 
 extern const struct migration hearth_migrations[];
 extern const size_t hearth_migration_count;
@@ -73,6 +74,7 @@ bool server_open(const struct server_setup *setup, struct server **ret_server, s
 	server->memberships = memberships_new(server, cache / 32);
 	server->accounts = accounts_new(server, cache / 32);
 	server->limits = limits_new(server);
+	server->filters = filters_new(cache / 64);
 	server->waiters = waiters_new(server);
 	*ret_server = server;
 	return true;
@@ -84,6 +86,7 @@ void server_close(struct server *server)
 	if (server->journal)
 		journal_close(server->journal);
 	waiters_free(server->waiters);
+	filters_free(server->filters);
 	limits_free(server->limits);
 	accounts_free(server->accounts);
 	memberships_free(server->memberships);

@@ -44,6 +44,7 @@ struct server {
 	struct rooms *rooms;
 	struct memberships *memberships;
 	struct accounts *accounts;
+	struct filters *filters;
 	struct limits *limits;
 	struct waiters *waiters; /* parked polls by what wakes them */
 	struct http *http;
@@ -70,4 +71,5 @@ struct user {
 	struct str device_id;
 	nid_t token;          /* the access token's row */
 	bool admin, guest, locked;
+	uintptr_t version;    /* of the account, as the journal moves it: session_alive */
 };

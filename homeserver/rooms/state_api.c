@@ -59,6 +59,12 @@ static bool get_state(struct request *req, struct err *err)
 	       reply_events(req, &look, events, count, "[", "]", err);
 }
 
+/* The empty one where the path has none. */
+static struct str state_key_of(struct request *req)
+{
+	return str_find(str_of(req->route->path), STR("{stateKey}")) < 0 ? STR("") : path_param(req, "stateKey");
+}
+
 static bool get_state_event(struct request *req, struct err *err)
 {
 	CLEANUP(buf_done) struct buf out = buf_init(EVENT_MAX_SIZE * 2);
@@ -69,7 +75,7 @@ static bool get_state_event(struct request *req, struct err *err)
 	if (format.len && !str_eq(format, STR("event")) && !str_eq(format, STR("content")))
 		return err_set(err, M_INVALID_PARAM, "format is event or content");
 	if (!look_into(req, &look, err) || !room_state_event(req->server, look.room.nid, look.root, path_param(req, "eventType"),
-	                                                     path_param(req, "stateKey"), req->arena, &event, err))
+	                                                     state_key_of(req), req->arena, &event, err))
 		return false;
 	if (!event.nid)
 		return err_set(err, M_NOT_FOUND, "The room has no such state");
@@ -288,7 +294,7 @@ static bool put_state(struct request *req, struct err *err)
 	struct event_draft draft = {
 		.type = path_param(req, "eventType"),
 		.is_state = true,
-		.state_key = path_param(req, "stateKey"),
+		.state_key = state_key_of(req),
 		.content = req->body_text,
 		.skip_if_same = true,
 	};

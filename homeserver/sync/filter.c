@@ -1,5 +1,7 @@
 #include "sync/filter.h"
 
+#include "matrix/identifiers.h"
+
 #define MAX_LIST 1000
 
 static bool read_list(const json_t *object, const char *name, struct arena *arena, struct str_list *list, struct err *err)
@@ -18,6 +20,18 @@ static bool read_list(const json_t *object, const char *name, struct arena *aren
 		if (!json_is_string(json_array_get(array, i)))
 			return err_set(err, M_BAD_JSON, "%s has something that is no string", name);
 		list->items[i] = str_dup(arena, json_str(json_array_get(array, i)));
+	}
+	return true;
+}
+
+/* The same for a list of identifiers. */
+static bool read_ids(const json_t *object, const char *name, bool (*valid)(struct str id), struct arena *arena, struct str_list *list, struct err *err)
+{
+	if (!read_list(object, name, arena, list, err))
+		return false;
+	for (size_t i = 0; i < list->count; i++) {
+		if (!valid(list->items[i]))
+			return err_set(err, M_BAD_JSON, "%s has something that is no ID", name);
 	}
 	return true;
 }
@@ -48,8 +62,9 @@ bool event_filter_parse(const json_t *json, struct arena *arena, struct event_fi
 		return err_set(err, M_BAD_JSON, "contains_url is neither true nor false");
 	filter.contains_url = json_is_true(url) ? URL_WITH : json_is_false(url) ? URL_WITHOUT : URL_ANY;
 	if (!read_list(json, "types", arena, &filter.types, err) || !read_list(json, "not_types", arena, &filter.not_types, err) ||
-	    !read_list(json, "senders", arena, &filter.senders, err) || !read_list(json, "not_senders", arena, &filter.not_senders, err) ||
-	    !read_list(json, "rooms", arena, &filter.rooms, err) || !read_list(json, "not_rooms", arena, &filter.not_rooms, err) ||
+	    !read_ids(json, "senders", user_id_valid, arena, &filter.senders, err) ||
+	    !read_ids(json, "not_senders", user_id_valid, arena, &filter.not_senders, err) ||
+	    !read_ids(json, "rooms", room_id_valid, arena, &filter.rooms, err) || !read_ids(json, "not_rooms", room_id_valid, arena, &filter.not_rooms, err) ||
 	    !read_bool(json, "lazy_load_members", &filter.lazy_load_members, err) ||
 	    !read_bool(json, "include_redundant_members", &filter.include_redundant_members, err) ||
 	    !read_bool(json, "unread_thread_notifications", &filter.unread_thread_notifications, err))
@@ -77,7 +92,7 @@ bool filter_parse(const json_t *json, struct arena *arena, struct filter *ret_fi
 	    !event_filter_parse(json_object_get(room, "account_data"), arena, &filter.room_account_data, err) ||
 	    !event_filter_parse(json_object_get(json, "account_data"), arena, &filter.account_data, err) ||
 	    !event_filter_parse(json_object_get(json, "presence"), arena, &filter.presence, err) ||
-	    !read_list(room, "rooms", arena, &filter.rooms, err) || !read_list(room, "not_rooms", arena, &filter.not_rooms, err) ||
+	    !read_ids(room, "rooms", room_id_valid, arena, &filter.rooms, err) || !read_ids(room, "not_rooms", room_id_valid, arena, &filter.not_rooms, err) ||
 	    !read_list(json, "event_fields", arena, &filter.event_fields, err) || !read_bool(room, "include_leave", &filter.include_leave, err))
 		return false;
 	*ret_filter = filter;

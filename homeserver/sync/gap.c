@@ -3,9 +3,9 @@
 
 static const struct db_statement SELECT_ENTRIES = {
 	"sync_gap_entries",
-	"SELECT kind, room_nid, user_nid, device_nid, target_nid, key_nid, membership FROM journal"
+	"SELECT kind, room_nid, user_nid, device_nid, target_nid, key_nid, membership, event_nid, data FROM journal"
 	" WHERE pos > $1 AND pos <= $2 AND kind NOT IN (1, 2)"
-	" AND (room_nid = ANY($3) OR (room_nid IS NULL AND user_nid = $4) OR kind = 5) ORDER BY pos",
+	" AND (room_nid = ANY($3) OR (room_nid IS NULL AND user_nid = $4) OR kind = 6) ORDER BY pos",
 };
 static const struct db_statement SELECT_MEMBERS_CHANGED = {
 	"sync_gap_members",
@@ -23,7 +23,7 @@ void gap_done(struct gap *gap)
 	idmap_done(&gap->rooms);
 }
 
-static struct room_gap *touch(struct gap *gap, nid_t room)
+struct room_gap *gap_touch(struct gap *gap, nid_t room)
 {
 	struct room_gap *found = gap_room(gap, room);
 
@@ -38,7 +38,7 @@ static struct room_gap *touch(struct gap *gap, nid_t room)
 
 static void add_event(struct gap *gap, const struct journal_entry *entry)
 {
-	struct room_gap *room = touch(gap, entry->room);
+	struct room_gap *room = gap_touch(gap, entry->room);
 
 	if (!room->events) {
 		room->events = true;
@@ -53,6 +53,18 @@ static void add_event(struct gap *gap, const struct journal_entry *entry)
 	}
 }
 
+static void add_account_data(struct gap *gap, nid_t room, struct str type)
+{
+	for (size_t i = 0; i < gap->account_data_count; i++) {
+		if (gap->account_data[i].room == room && str_eq(gap->account_data[i].type, type))
+			return;
+	}
+	*ARENA_PUSH(gap->arena, gap->account_data, gap->account_data_count, gap->account_data_cap) =
+		(struct account_datum){ room, str_dup(gap->arena, type), STR("") };
+	if (room)
+		gap_touch(gap, room)->account_data = true;
+}
+
 static void add_other(struct gap *gap, const struct journal_entry *entry)
 {
 	bool mine = entry->user == gap->user, my_device = mine && (!entry->device || entry->device == gap->device);
@@ -61,12 +73,11 @@ static void add_other(struct gap *gap, const struct journal_entry *entry)
 	case JOURNAL_RECEIPT:
 		/* membership = 1: a private receipt, its user's alone */
 		if (mine || entry->membership != 1)
-			touch(gap, entry->room)->receipts = true;
+			gap_touch(gap, entry->room)->receipts = true;
 		break;
 	case JOURNAL_ACCOUNT_DATA:
-		if (mine && entry->room)
-			touch(gap, entry->room)->account_data = true;
-		gap->account_data |= mine && !entry->room;
+		if (mine)
+			add_account_data(gap, entry->room, entry->data);
 		break;
 	case JOURNAL_PUSH_RULES:
 		gap->push_rules |= mine;
@@ -112,9 +123,11 @@ static bool read_others(struct sync *sync, const nid_t *rooms, struct err *err)
 					      .target = db_get_nid(rows, 4),
 					      .key = db_get_nid(rows, 5),
 					      .membership = db_get_int(rows, 6),
+					      .event = db_get_nid(rows, 7),
+					      .data = db_get_str(rows, 8),
 				      });
 	while (db_next(members)) {
-		struct room_gap *room = touch(&sync->gap, db_get_nid(members, 0));
+		struct room_gap *room = gap_touch(&sync->gap, db_get_nid(members, 0));
 
 		room->members = true;
 		room->own_membership |= db_get_bool(members, 1);
@@ -139,7 +152,7 @@ static bool read_database(struct sync *sync, struct err *err)
 
 		if (then[i].seq == now[i].seq && then[i].root == now[i].root)
 			continue;
-		room = touch(&sync->gap, rooms[i]);
+		room = gap_touch(&sync->gap, rooms[i]);
 		room->events = true;
 		room->seq_before = then[i].seq;
 		room->root_before = then[i].root;
@@ -160,12 +173,12 @@ static bool read_initial(struct sync *sync, struct err *err)
 	if (!room_points_at(sync->server, rooms, sync->room_count, sync->now.pos, sync->arena, now, err))
 		return false;
 	for (size_t i = 0; i < sync->room_count; i++) {
-		struct room_gap *room = touch(&sync->gap, rooms[i]);
+		struct room_gap *room = gap_touch(&sync->gap, rooms[i]);
 
 		*room = (struct room_gap){ .room = rooms[i], .seq_now = now[i].seq, .root_now = now[i].root, .events = true, .members = true,
 			                   .receipts = true, .account_data = true, .own_membership = true };
 	}
-	sync->gap.account_data = sync->gap.push_rules = sync->gap.to_device = sync->gap.one_time_keys = true;
+	sync->gap.push_rules = sync->gap.to_device = sync->gap.one_time_keys = true;
 	return true;
 }
 

@@ -1,5 +1,7 @@
 /* GET /sync: looks, answers, or parks until the journal moves or the time is over. */
+#include "accounts/accounts.h"
 #include "sync/sync_internal.h"
+#include "userdata/userdata.h"
 
 #define MAX_TIMEOUT_MS  120000
 #define TOKEN_WAIT_MS   5000
@@ -102,6 +104,7 @@ static bool write_answer(struct sync *sync, struct err *err)
 
 	BUF_LIT(out, "{\"next_batch\":");
 	slice_write_string(out, sync_token_text(sync->now, sync->arena));
+	account_data_write_global(sync);
 	BUF_LIT(out, ",\"rooms\":");
 	if (!sync_write_rooms(sync, err))
 		return false;
@@ -112,7 +115,7 @@ static bool write_answer(struct sync *sync, struct err *err)
 static bool look(struct sync *sync, struct err *err)
 {
 	return memberships_of_user(sync->server, sync->user->nid, sync->arena, &sync->rooms, &sync->room_count, err) && gap_read(sync, err) &&
-	       write_answer(sync, err);
+	       sync_complete_gaps(sync, err) && account_data_load(sync, err) && write_answer(sync, err);
 }
 
 /* Looks once; answers if there is news or no time left. */
@@ -159,7 +162,7 @@ static bool resume(struct request *req, void *state, enum wake_cause cause, stru
 
 	if (cause == WAKE_HANGUP)
 		return reply_empty(req); /* nobody hears it */
-	if (cause != WAKE_STOPPING && !journal_barrier(req->server->journal, err))
+	if (cause != WAKE_STOPPING && (!journal_barrier(req->server->journal, err) || !session_alive(req->server, &parked->user, req->arena, err)))
 		return false;
 	return answer(req, &question, cause == WAKE_EVENT, err);
 }
@@ -189,7 +192,9 @@ static bool read_filter(struct request *req, struct question *question, struct e
 		question->filter = filter;
 		return true;
 	}
-	return err_set(err, M_INVALID_PARAM, "There is no such filter");
+	if (!filter_get(req->server, req->user->nid, filter, req->arena, &question->filter, err))
+		return false;
+	return question->filter.len || err_set(err, M_INVALID_PARAM, "There is no such filter");
 }
 
 static bool get_sync(struct request *req, struct err *err)

@@ -20,6 +20,13 @@ struct room_gap {
 	bool members;      /* a member event among them */
 	bool receipts, account_data;
 	bool own_membership;
+	bool newly_joined; /* since then, or again in between: all of the room is new to the client */
+};
+
+/* Account data that changed, or was found; room 0: of the account as a whole. */
+struct account_datum {
+	nid_t room;
+	struct str type, content;
 };
 
 /* What happened over the gap, as far as it concerns the user. */
@@ -29,7 +36,9 @@ struct gap {
 	struct idmap rooms; /* struct room_gap by room */
 	struct room_gap **list;
 	size_t count, cap;
-	bool account_data, push_rules, to_device, one_time_keys;
+	struct account_datum *account_data; /* without contents, each once */
+	size_t account_data_count, account_data_cap;
+	bool push_rules, to_device, one_time_keys;
 	nid_t *device_lists; /* users whose devices changed, anybody's */
 	size_t device_list_count, device_list_cap;
 };
@@ -45,6 +54,8 @@ struct sync {
 	struct user_room *rooms; /* the user's, sorted by number */
 	size_t room_count;
 	struct gap gap;
+	struct account_datum *account_data; /* to be shown; by room */
+	size_t account_data_count;
 	struct buf *out;
 	bool news; /* something that a waiting client wants to know */
 };
@@ -52,10 +63,19 @@ struct sync {
 /* What happened between since and now, from the tail or the database. */
 bool gap_read(struct sync *sync, struct err *err);
 struct room_gap *gap_room(struct gap *gap, nid_t room); /* NULL: nothing */
+struct room_gap *gap_touch(struct gap *gap, nid_t room); /* the same, made if there is nothing */
 void gap_done(struct gap *gap);
 
 /* A comma before all but the first member or item. */
 void sync_comma(struct buf *buf, bool *first);
+
+/* Completes the gaps of the rooms that the user is in: who joined newly, and where rooms stand in which nothing happened but what is beside the state. */
+bool sync_complete_gaps(struct sync *sync, struct err *err);
+
+/* Account data (userdata/account_data_sync.c): what is to be shown, in one look; then the sections, left out when empty. */
+bool account_data_load(struct sync *sync, struct err *err);
+void account_data_write_global(struct sync *sync);
+bool account_data_write_room(const struct sync *sync, const struct room_info *room, struct buf *out);
 
 /* rooms.{join,invite,knock,leave}, with its braces. */
 bool sync_write_rooms(struct sync *sync, struct err *err);
@@ -65,7 +85,6 @@ struct room_section {
 	struct room_info info;
 	struct reader reader;
 	struct room_gap gap;
-	bool newly_joined; /* full state, whatever `since` says */
 	bool left;
 };
 bool sync_write_room(struct sync *sync, const struct room_section *section, struct buf *out, bool *ret_news, struct err *err);

@@ -64,7 +64,7 @@ static void reverse(struct event *events, size_t count)
 /* The newest events of the gap, up to the limit. With `from_start` (newly joined, first sync) as far back as the user may see. */
 static bool read_timeline(struct sync *sync, const struct room_section *section, struct timeline *ret_timeline, struct err *err)
 {
-	bool from_start = sync->initial || section->newly_joined;
+	bool from_start = sync->initial || section->gap.newly_joined;
 	size_t limit = (size_t)timeline_limit(sync), pages = 0;
 	struct timeline timeline = { .root_before = section->gap.root_now, .prev_batch = { section->gap.seq_now + 1, 0 } };
 	struct event_page page = {
@@ -76,6 +76,9 @@ static bool read_timeline(struct sync *sync, const struct room_section *section,
 	struct event *events;
 	size_t count;
 
+	*ret_timeline = timeline;
+	if (!from_start && section->gap.seq_now == section->gap.seq_before)
+		return true;
 	timeline.events = ARENA_ARRAY(sync->arena, limit + 1, struct event);
 	if (from_start)
 		page.to = EVENT_ORDER_START;
@@ -205,7 +208,7 @@ static bool collect_state(struct sync *sync, const struct room_section *section,
 {
 	int64_t root = sync->state_after ? section->gap.root_now : timeline->root_before;
 
-	if (sync->initial || section->newly_joined || sync->full_state)
+	if (sync->initial || section->gap.newly_joined || sync->full_state)
 		return add_whole_state(sync, section, root, timeline, list, err);
 	return add_difference(sync, section, section->gap.root_before, root, list, err) &&
 	       (!sync->filter.state.lazy_load_members || add_senders(sync, section, root, timeline, list, err));
@@ -271,6 +274,7 @@ bool sync_write_room(struct sync *sync, const struct room_section *section, stru
 	struct timeline timeline;
 	struct event *state;
 	size_t state_count;
+	bool news;
 
 	if (!read_timeline(sync, section, &timeline, err) || !collect_state(sync, section, &timeline, &list, err) ||
 	    !load_state_events(sync, &list, &timeline, &state, &state_count, err))
@@ -281,6 +285,7 @@ bool sync_write_room(struct sync *sync, const struct room_section *section, stru
 	BUF_LIT(out, "},\"timeline\":");
 	if (!write_timeline(sync, section, &timeline, out, err))
 		return false;
-	*ret_news = timeline.count || state_count || sync->initial || section->newly_joined || section->left;
+	news = account_data_write_room(sync, &section->info, out);
+	*ret_news = news || timeline.count || state_count || sync->initial || section->gap.newly_joined || section->left;
 	return true;
 }

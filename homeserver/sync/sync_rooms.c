@@ -19,27 +19,27 @@ static bool load_section(struct sync *sync, const struct user_room *room, struct
 	return room_of_nid(sync->server->rooms, room->room, sync->arena, &ret_section->info, err);
 }
 
-/* A room in which nothing of the state's or timeline's changed: where it stands now. */
-static bool stand_still(struct sync *sync, struct room_section *section, struct err *err)
+/* Rooms in which nothing of the state's or timeline's changed: where they stand now. */
+static bool stand_still(struct sync *sync, struct err *err)
 {
-	struct room_point point;
+	struct room_point *points = ARENA_ARRAY(sync->arena, sync->room_count, struct room_point);
+	nid_t *still = ARENA_ARRAY(sync->arena, sync->room_count, nid_t);
+	size_t count = 0;
 
-	if (section->gap.events)
-		return true;
-	if (!room_points_at(sync->server, &section->info.nid, 1, sync->now.pos, sync->arena, &point, err))
+	for (size_t i = 0; i < sync->room_count; i++) {
+		const struct room_gap *gap = gap_room(&sync->gap, sync->rooms[i].room);
+
+		if (sync->rooms[i].membership == MEMBERSHIP_JOIN && (gap ? !gap->events : sync->full_state))
+			still[count++] = sync->rooms[i].room;
+	}
+	if (!room_points_at(sync->server, still, count, sync->now.pos, sync->arena, points, err))
 		return false;
-	section->gap.seq_before = section->gap.seq_now = point.seq;
-	section->gap.root_before = section->gap.root_now = point.root;
-	return true;
-}
+	for (size_t i = 0; i < count; i++) {
+		struct room_gap *gap = gap_touch(&sync->gap, still[i]);
 
-static bool was_joined(struct sync *sync, const struct room_section *section, bool *ret_joined, struct err *err)
-{
-	enum membership before;
-
-	if (!membership_at(sync->server, section->info.nid, section->gap.root_before, sync->user->user_id, &before, err))
-		return false;
-	*ret_joined = before == MEMBERSHIP_JOIN;
+		gap->seq_before = gap->seq_now = points[i].seq;
+		gap->root_before = gap->root_now = points[i].root;
+	}
 	return true;
 }
 
@@ -62,31 +62,48 @@ static bool left_between(struct sync *sync, nid_t room, bool *ret_left, struct e
 	return true;
 }
 
+static bool find_newly_joined(struct sync *sync, struct room_gap *gap, struct err *err)
+{
+	enum membership before;
+
+	if (!membership_at(sync->server, gap->room, gap->root_before, sync->user->user_id, &before, err))
+		return false;
+	if (before == MEMBERSHIP_JOIN)
+		return left_between(sync, gap->room, &gap->newly_joined, err);
+	gap->newly_joined = true;
+	return true;
+}
+
+bool sync_complete_gaps(struct sync *sync, struct err *err)
+{
+	for (size_t i = 0; i < sync->room_count && !sync->initial; i++) {
+		struct room_gap *gap = gap_room(&sync->gap, sync->rooms[i].room);
+
+		if (sync->rooms[i].membership == MEMBERSHIP_JOIN && gap && gap->own_membership && !find_newly_joined(sync, gap, err))
+			return false;
+	}
+	return stand_still(sync, err);
+}
+
 static bool write_joined(struct sync *sync, const struct user_room *room, struct buf *out, bool *ret_shown, struct err *err)
 {
 	struct room_section section;
-	bool before = true, left = false, news = false;
+	bool news = false;
 
+	*ret_shown = false;
+	if (!gap_room(&sync->gap, room->room))
+		return true;
 	if (!load_section(sync, room, &section, err))
 		return false;
-	*ret_shown = false;
 	if (!filter_wants_room(&sync->filter, section.info.room_id))
 		return true;
-	if (!gap_room(&sync->gap, room->room) && !sync->full_state)
-		return true;
-	if (!stand_still(sync, &section, err))
-		return false;
-	if (!sync->initial && section.gap.own_membership) {
-		if (!was_joined(sync, &section, &before, err) || (before && !left_between(sync, room->room, &left, err)))
-			return false;
-		section.newly_joined = !before || left;
-	}
 	slice_write_string(out, section.info.room_id);
 	BUF_LIT(out, ":{");
 	if (!sync_write_room(sync, &section, out, &news, err))
 		return false;
 	BUF_LIT(out, "}");
-	*ret_shown = true;
+	/* What changed may be what the filter or a secret keeps from this user. */
+	*ret_shown = news || section.gap.events || sync->full_state;
 	sync->news |= news;
 	return true;
 }
@@ -113,7 +130,7 @@ static bool write_left(struct sync *sync, const struct user_room *room, struct b
 	BUF_LIT(out, ":{");
 	if (!sync_write_room(sync, &section, out, &news, err))
 		return false;
-	BUF_LIT(out, ",\"account_data\":{\"events\":[]}}");
+	BUF_LIT(out, "}");
 	*ret_shown = true;
 	sync->news = true;
 	return true;
