@@ -8,7 +8,6 @@ struct cached_user {
 	struct user user; /* its views are stale: they are read from what follows */
 	int64_t expires_ts;
 	nid_t previous_refresh; /* to be retired at the first use; not of cached ones */
-	uintptr_t version;
 	size_t user_id_len, device_id_len;
 };
 
@@ -116,7 +115,7 @@ static bool recall(struct accounts *accounts, const struct token_hash *hash, str
 	ret_cached->user.user_id = str_sub(bytes, 0, ret_cached->user_id_len);
 	ret_cached->user.device_id = str_from(bytes, ret_cached->user_id_len);
 	return sodium_memcmp(ret_cached->hash.bytes, hash->bytes, sizeof(hash->bytes)) == 0 &&
-	       ret_cached->version == version_of(accounts, ret_cached->user.nid);
+	       ret_cached->user.version == version_of(accounts, ret_cached->user.nid);
 }
 
 /* user.nid 0 in *ret_cached: no such token. */
@@ -156,8 +155,11 @@ static bool load(struct server *server, const struct token_hash *hash, struct ar
 
 	if (!select_token(server, hash, arena, ret_cached, err))
 		return false;
-	ret_cached->version = version_of(server->accounts, ret_cached->user.nid);
-	if (ret_cached->user.nid && !ret_cached->previous_refresh && version == version_of_all(server->accounts))
+	ret_cached->user.version = version_of(server->accounts, ret_cached->user.nid);
+	if (version != version_of_all(server->accounts))
+		ret_cached->user.version =
+			UINTPTR_MAX; /* somebody's changed meanwhile, perhaps this one's: a version that nobody has */
+	else if (ret_cached->user.nid && !ret_cached->previous_refresh)
 		remember(server->accounts, ret_cached, arena);
 	return true;
 }
@@ -174,6 +176,25 @@ static bool retire_previous(struct server *server, const struct cached_user *cac
 	    !journal_append(server->journal, db, &entry, 1, NULL, err))
 		return err_detail(err, "first use of a refreshed token");
 	return true;
+}
+
+static const struct db_statement SELECT_ALIVE = {
+	"token_select_alive",
+	"SELECT 1 FROM access_tokens t JOIN accounts a USING (user_nid) WHERE t.token_nid = $1 AND NOT a.deactivated "
+	"AND NOT a.locked",
+};
+
+bool session_alive(struct server *server, const struct user *user, struct arena *arena, struct err *err)
+{
+	CLEANUP(db_release) struct db *db = NULL;
+	struct db_rows *rows;
+
+	if (user->version == version_of(server->accounts, user->nid))
+		return true;
+	if (!db_acquire(server->pool, &db, err) ||
+	    !db_query(db, &SELECT_ALIVE, DB_PARAMS(db_int(user->token)), arena, &rows, err))
+		return err_detail(err, "look at a session again");
+	return db_next(rows) || err_set(err, M_UNKNOWN_TOKEN, "This access token is not known");
 }
 
 static bool check_session(struct request *req, const struct cached_user *cached, struct err *err)

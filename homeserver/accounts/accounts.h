@@ -75,6 +75,10 @@ bool session_refresh(struct server *server, struct str refresh_token, struct are
 bool session_close(struct server *server, nid_t user, nid_t device, struct err *err);
 bool session_close_token(struct server *server, nid_t user, nid_t token, struct err *err);
 
+/* For polls that were parked: whether the token is still good. M_UNKNOWN_TOKEN. Costs a query only when the account
+ * changed meanwhile. */
+bool session_alive(struct server *server, const struct user *user, struct arena *arena, struct err *err);
+
 /* HTTP hook: sets req->user for its token. 401 M_UNKNOWN_TOKEN, with soft_logout when it has expired. */
 bool accounts_authenticate(struct request *req, struct err *err);
 
