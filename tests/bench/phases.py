@@ -36,7 +36,7 @@ class World:
         self.options = options
         self.users = []
         self._crowd = self._small_rooms = None
-        self.transactions = itertools.count(1)
+        self.numbers = itertools.count(1)
 
     def several(self, function, items):
         with ThreadPoolExecutor(SETTING_UP) as pool:
@@ -50,7 +50,7 @@ class World:
 
     def room_of(self, users):
         """A room that the first of these made and the others have joined."""
-        room = users[0].create_room(preset="public_chat", name="A room of the benchmark")
+        room = users[0].create_room(preset="public_chat", name=f"Room {next(self.numbers)} of the benchmark")
         for user in users[1:]:
             user.join(room)
         return room
@@ -74,7 +74,7 @@ class World:
 
     def sender(self, room, user, text=TEXT):
         """The request of this user's next messages to this room."""
-        txn = f"bench{next(self.transactions)}"
+        txn = f"bench{next(self.numbers)}"
         content = {"msgtype": "m.text", "body": text}
         return line("PUT", f"{V3}/rooms/{quote(room)}/send/m.room.message/{txn}.{{n}}", user.token, content)
 
@@ -128,7 +128,7 @@ def initial_sync(world):
 
     def furnish(_):
         room = world.room_of([host, guest])
-        host.say(room, TEXT, txn=f"room{next(world.transactions)}")
+        host.say(room, TEXT, txn=f"room{next(world.numbers)}")
 
     world.several(furnish, range(world.options.rooms))
     devices = [guest.login() for _ in range(LATER_SYNCS + 1)]
@@ -140,7 +140,7 @@ def initial_sync(world):
 
 
 def rooms(world):
-    body = {"preset": "private_chat", "name": "A room of the benchmark", "topic": "Measuring"}
+    body = {"preset": "private_chat", "name": "Room {n} of the benchmark", "topic": "Measuring"}
     requests = [line("POST", f"{V3}/createRoom", world.some_users(1)[0].token, body)]
     result = world.load.repeat(world.server, requests, seconds=world.options.seconds, warm_up=1)
     return {"rooms": result["answers"] / result["seconds"]}
