@@ -23,21 +23,13 @@ static int print_config(const struct buf *text)
 	return CLI_DONE;
 }
 
-/* A folder that is there stays as it is. */
-static bool make_folder(const char *path, mode_t mode, struct err *err)
-{
-	if (mkdir(path, mode) == 0)
-		return privileges_give(path, err);
-	return errno == EEXIST || err_set(err, M_UNKNOWN, "Cannot make the folder %s: %s", path, strerror(errno));
-}
-
 static bool make_key(const char *data_directory, const char *server_name, struct arena *arena, struct err *err)
 {
 	struct str path = str_printf(arena, "%s/%s.signing.key", data_directory, server_name);
 
 	if (access(str_cstr(arena, path), F_OK) == 0)
 		return true;
-	return make_folder(data_directory, 0700, err) && signing_key_create(path, err) &&
+	return privileges_make_folder(data_directory, 0700, err) && signing_key_create(path, err) &&
 	       privileges_give(str_cstr(arena, path), err);
 }
 
@@ -49,7 +41,7 @@ static bool write_config(const char *path, const struct buf *text, struct arena 
 	bool ok;
 	int fd;
 
-	if (!make_folder(folder, 0755, err))
+	if (!privileges_make_folder(folder, 0755, err))
 		return false;
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 && errno == EEXIST)

@@ -54,8 +54,14 @@ static bool find_user(struct str home, struct passwd *ret_user, struct err *err)
 	return true;
 }
 
-/* With the folders above it; those anybody may enter, the last only we. */
-static bool make_folder(const char *path, struct err *err)
+bool privileges_give(const char *path, struct err *err)
+{
+	const struct passwd *user = geteuid() == 0 ? getpwnam(SERVICE_USER) : NULL;
+
+	return !user || lchown(path, user->pw_uid, user->pw_gid) == 0 || failed(err, "Cannot give away", path);
+}
+
+bool privileges_make_folder(const char *path, mode_t mode, struct err *err)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	char *part = str_cstr(arena, str_of(path));
@@ -66,7 +72,9 @@ static bool make_folder(const char *path, struct err *err)
 			return failed(err, "Cannot make the folder", part);
 		*slash = '/';
 	}
-	return mkdir(path, 0700) == 0 || errno == EEXIST || failed(err, "Cannot make the folder", path);
+	if (mkdir(path, mode) == 0)
+		return privileges_give(path, err);
+	return errno == EEXIST || failed(err, "Cannot make the folder", path);
 }
 
 static bool lies_in(struct str path, struct str folder)
@@ -125,17 +133,10 @@ bool privileges_drop(const struct options *options, const struct config_strings 
 	const char *folder = str_cstr(arena, options->data_directory);
 	struct passwd user = { 0 };
 
-	if (!make_folder(folder, err))
+	if (!privileges_make_folder(folder, 0700, err))
 		return false;
 	if (geteuid() == 0 && (!find_user(options->data_directory, &user, err) ||
 			       !give_folder(options, config_files, &user, err) || !become(&user, err)))
 		return false;
 	return chdir(folder) == 0 || failed(err, "Cannot use the data directory", folder);
-}
-
-bool privileges_give(const char *path, struct err *err)
-{
-	const struct passwd *user = geteuid() == 0 ? getpwnam(SERVICE_USER) : NULL;
-
-	return !user || lchown(path, user->pw_uid, user->pw_gid) == 0 || failed(err, "Cannot give away", path);
 }

@@ -1,6 +1,8 @@
 /* A server that is started as root becomes the system user `hearth`. */
 #pragma once
 
+#include <sys/types.h>
+
 #include "options.h"
 
 #define SERVICE_USER "hearth"
@@ -12,5 +14,8 @@
  */
 bool privileges_drop(const struct options *options, const struct config_strings *config_files, struct err *err);
 
+/* Makes a folder, and those above it, for anybody to enter. As root it belongs to the user `hearth`, if there is one.
+ */
+bool privileges_make_folder(const char *path, mode_t mode, struct err *err);
 /* As root: gives a file that we have just made to the user `hearth`, if there is one. */
 bool privileges_give(const char *path, struct err *err);
