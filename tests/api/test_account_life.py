@@ -1,0 +1,144 @@
+"""The life of an account beyond sign-up: guests, deactivation, rate limits, and what happens to requests under way when a session ends."""
+
+import pytest
+
+from support.client import PASSWORD, Client, refused, unique
+from support.http import Refused
+from support.registration import register_with_secret
+
+# Sessions that end
+
+
+@pytest.mark.synapse_differs("lets the poll wait")
+def test_a_poll_under_way_ends_with_its_session(ana):
+    phone = ana.login()
+    with phone.parked(phone.now()) as answer:
+        ana.authorise("DELETE", "/devices/{}", phone.device_id)
+        with refused(401, "M_UNKNOWN_TOKEN"):
+            answer()
+
+
+def test_a_registration_may_be_repeated_when_its_answer_was_lost(nobody):
+    name = unique("ana")
+    challenge = nobody.send("POST", "/register", body={"username": name, "password": PASSWORD}).json()
+    body = {"username": name, "password": PASSWORD, "auth": {"type": "m.login.dummy", "session": challenge["session"]}}
+    first = nobody.on(0).post("/register", body=body)
+    again = nobody.on(1).post("/register", body=body)
+    assert again["user_id"] == first["user_id"]
+    assert nobody.with_session(again).get("/account/whoami")["user_id"] == first["user_id"]
+
+
+@pytest.mark.hearth_only("Synapse does not ask for the password")
+def test_a_session_of_a_finished_registration_is_no_way_in_without_the_password(nobody):
+    name = unique("ana")
+    challenge = nobody.send("POST", "/register", body={"username": name, "password": PASSWORD}).json()
+    auth = {"type": "m.login.dummy", "session": challenge["session"]}
+    nobody.post("/register", body={"username": name, "password": PASSWORD, "auth": auth})
+    with refused(403, "M_FORBIDDEN"):
+        nobody.post("/register", body={"username": name, "password": "another password", "auth": auth})
+
+
+def test_both_answers_of_a_repeated_refresh_work(ana):
+    login = ana.post("/login", body={"type": "m.login.password", "user": ana.user_id, "password": PASSWORD, "refresh_token": True}, token=None)
+    answers = [ana.post("/refresh", body={"refresh_token": login["refresh_token"]}, token=None) for _ in range(2)]
+    for answer in answers:
+        assert Client(ana.transport, token=answer["access_token"]).get("/account/whoami")["device_id"] == login["device_id"]
+
+
+def test_the_old_access_token_ends_when_the_new_one_is_used(ana):
+    login = ana.post("/login", body={"type": "m.login.password", "user": ana.user_id, "password": PASSWORD, "refresh_token": True}, token=None)
+    old = Client(ana.transport, token=login["access_token"])
+    renewed = ana.post("/refresh", body={"refresh_token": login["refresh_token"]}, token=None)
+    assert old.get("/account/whoami")
+    assert Client(ana.transport, token=renewed["access_token"]).on(0).get("/account/whoami")
+    with refused(401, "M_UNKNOWN_TOKEN"):
+        old.on(1).get("/account/whoami")
+
+
+# Deactivation
+
+
+def test_deactivation_asks_for_the_password_and_ends_everything(ana, bob, room):
+    phone = ana.login()
+    response = ana.send("POST", "/account/deactivate", body={})
+    assert response.status_code == 401 and {"stages": ["m.login.password"]} in response.json()["flows"]
+    answer = ana.authorise("POST", "/account/deactivate")
+    assert answer["id_server_unbind_result"] in ("success", "no-support")
+    for client in (ana, phone):
+        with refused(401, "M_UNKNOWN_TOKEN"):
+            client.get("/account/whoami")
+    with refused(403, ("M_FORBIDDEN", "M_USER_DEACTIVATED")):
+        Client(ana.transport).login(ana.user_id, PASSWORD)
+    with refused(400, "M_USER_IN_USE"):
+        Client(ana.transport).register(ana.localpart)
+
+
+@pytest.mark.synapse_differs("leaves rooms a little later", sometimes=True)
+def test_who_deactivates_leaves_all_rooms_and_refuses_invites(ana, bob, room):
+    inviting = bob.create_room(invite=[ana.user_id])
+    assert inviting in ana.sync()["rooms"]["invite"]
+    ana.authorise("POST", "/account/deactivate")
+    for left in (room, inviting):
+        assert bob.state(left, "m.room.member", ana.user_id)["membership"] == "leave"
+
+
+def test_an_erased_account_has_no_profile(ana, nobody):
+    ana.put("/profile/{}/displayname", ana.user_id, body={"displayname": "Ana the first"})
+    ana.authorise("POST", "/account/deactivate", body={"erase": True})
+    response = nobody.send("GET", "/profile/{}", ana.user_id)
+    assert response.status_code == 404 or not response.json().get("displayname")
+
+
+# Guests
+
+
+@pytest.fixture(scope="session")
+def guest_server(make_deployment):
+    return make_deployment(allow_guest_access=True, rc_registration={"per_second": 0.01, "burst_count": 4})
+
+
+@pytest.mark.own_server
+def test_a_guest_may_do_what_guests_may(guest_server):
+    nobody = Client(guest_server.transport)
+    guest = nobody.with_session(nobody.post("/register", body={}, query={"kind": "guest"}))
+    assert guest.get("/account/whoami")["is_guest"] is True
+    guest.put("/profile/{}/displayname", guest.user_id, body={"displayname": "A guest"})
+    with refused(403, ("M_FORBIDDEN", "M_GUEST_ACCESS_FORBIDDEN")):
+        guest.create_room()
+    with refused(403, ("M_FORBIDDEN", "M_GUEST_ACCESS_FORBIDDEN")):
+        guest.put("/profile/{}/avatar_url", guest.user_id, body={"avatar_url": "mxc://hearth.test/x"})
+
+
+# Limits
+
+
+@pytest.mark.own_server
+@pytest.mark.synapse_differs("counts otherwise", sometimes=True)
+def test_sign_ups_from_an_address_are_limited_and_their_stages_are_not(guest_server):
+    nobody = Client(guest_server.transport)
+    for _ in range(10):
+        assert nobody.send("POST", "/register", body={}).status_code in (401, 429)
+    answers = [nobody.send("POST", "/register", body={}, query={"kind": "guest"}) for _ in range(8)]
+    assert answers[-1].status_code == 429
+    assert answers[-1].json()["errcode"] == "M_LIMIT_EXCEEDED" and answers[-1].json()["retry_after_ms"] > 0
+    assert register_with_secret(guest_server, unique("script"))  # Who has the secret is not slowed down.
+
+
+@pytest.mark.own_server
+def test_a_flood_of_messages_is_slowed_down(strict_server):
+    ana = register_with_secret(strict_server, unique("ana"))
+    room = ana.create_room()
+    with pytest.raises(Refused) as caught:
+        for number in range(60):
+            ana.say(room, f"message {number}")
+    assert (caught.value.status, caught.value.errcode) == (429, "M_LIMIT_EXCEEDED")
+    assert caught.value.body["retry_after_ms"] > 0
+
+
+@pytest.mark.own_server
+def test_a_password_may_be_right_again_after_some_wrong_ones(strict_server):
+    ana = register_with_secret(strict_server, unique("ana"))
+    for _ in range(2):
+        with refused(403, "M_FORBIDDEN"):
+            ana.login(password="wrong password")
+    assert ana.login().token
