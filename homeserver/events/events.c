@@ -46,6 +46,14 @@ static void string_member(struct buf *buf, bool *first, const char *name, struct
 	slice_write_string(buf, text);
 }
 
+/* Of a redaction by PUT …/redact/{eventId}/{txnId} the ID of the event is kept before the transaction's, which is of that path alone. */
+static struct str shown_txn_id(const struct event *event)
+{
+	ptrdiff_t space = str_find_char(event->txn_id, ' ');
+
+	return space > 0 && event->txn_id.ptr[0] == '$' ? str_from(event->txn_id, (size_t)space + 1) : event->txn_id;
+}
+
 static void write_unsigned(struct buf *buf, const struct event *event, const struct client_form *form)
 {
 	bool first = true;
@@ -54,7 +62,7 @@ static void write_unsigned(struct buf *buf, const struct event *event, const str
 	key(buf, &first, "age");
 	buf_int(buf, MAX(form->now_ms - event->origin_server_ts, 0));
 	if (form->device && event->txn_device == form->device && event->txn_id.len)
-		string_member(buf, &first, "transaction_id", event->txn_id);
+		string_member(buf, &first, "transaction_id", shown_txn_id(event));
 	if (form->membership.len)
 		string_member(buf, &first, "membership", form->membership);
 	if (form->prev_content.len)

@@ -73,7 +73,7 @@ static bool choose_version(struct creating *creating, struct err *err)
 {
 	const struct options *options = creating->req->server->options;
 
-	creating->version = creating->body.room_version.len ? room_version_find(creating->body.room_version) : room_version_find(options->default_room_version);
+	creating->version = json_object_get(creating->req->body, "room_version") ? room_version_find(creating->body.room_version) : room_version_find(options->default_room_version);
 	if (!creating->version)
 		return err_set(err, M_UNSUPPORTED_ROOM_VERSION, "This room version is not supported");
 	return true;
@@ -317,8 +317,12 @@ static bool post_create_room(struct request *req, struct err *err)
 	creation.count = creating->count;
 	if (!creating->version->room_id_is_create_hash)
 		creation.room_id = str_printf(req->arena, "!%.*s:%.*s", STR_ARG(random_string(req->arena, 18)), STR_ARG(identifier_domain(req->user->user_id)));
-	if (!room_create(req->server, &sender, &creation, req->arena, &room, err))
-		return false;
+	if (!room_create(req->server, &sender, &creation, req->arena, &room, err)) {
+		struct err why = *err;
+
+		/* The events that were asked for do not go together. */
+		return why.code == M_FORBIDDEN ? err_set(err, M_INVALID_ROOM_STATE, "%s", why.message) : false;
+	}
 	return reply_field(req, "room_id", room.room_id);
 }
 

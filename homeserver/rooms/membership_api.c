@@ -166,7 +166,11 @@ static bool room_of_param(struct request *req, struct str id, struct room_info *
 	}
 	if (!room_id_valid(id))
 		return err_set(err, M_INVALID_PARAM, "This is neither a room ID nor an alias");
-	return room_require(req->server->rooms, id, req->arena, ret_room, err);
+	if (!room_find(req->server->rooms, id, req->arena, ret_room, err))
+		return false;
+	if (!ret_room->nid)
+		return err_set(err, M_NOT_FOUND, "This room is not known here");
+	return true;
 }
 
 static bool post_join(struct request *req, struct err *err)

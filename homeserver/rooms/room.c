@@ -197,7 +197,7 @@ bool room_require(struct rooms *rooms, struct str room_id, struct arena *arena, 
 	if (!room_find(rooms, room_id, arena, ret_room, err))
 		return false;
 	if (!ret_room->nid)
-		return err_set(err, M_NOT_FOUND, "This room is not known here");
+		return err_set(err, M_FORBIDDEN, "You are not in this room"); /* strangers do not learn which rooms there are */
 	return true;
 }
 

@@ -33,7 +33,7 @@ extern const struct db_statement ROOM_LOCK_HEADS, ROOM_LOCK_HEADS_WAITING, ROOM_
 
 bool room_find(struct rooms *rooms, struct str room_id, struct arena *arena, struct room_info *ret_room, struct err *err);
 bool room_of_nid(struct rooms *rooms, nid_t nid, struct arena *arena, struct room_info *ret_room, struct err *err);
-/* 404 M_NOT_FOUND when the room is unknown here. */
+/* 403 M_FORBIDDEN when the room is unknown here, as for one that the caller is not in. */
 bool room_require(struct rooms *rooms, struct str room_id, struct arena *arena, struct room_info *ret_room, struct err *err);
 /* The head as committed and applied here: for readers. */
 bool room_head_get(struct rooms *rooms, nid_t room, struct room_head *ret_head, struct err *err);

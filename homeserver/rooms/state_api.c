@@ -289,6 +289,15 @@ static bool check_state_body(struct request *req, const struct room_info *room, 
 	return true;
 }
 
+static bool require_content(const struct request *req, struct err *err)
+{
+	if (!req->body_text.len)
+		return err_set(err, M_NOT_JSON, "An event has a content");
+	if (!json_is_object(req->body))
+		return err_set(err, M_BAD_JSON, "An event's content is an object");
+	return true;
+}
+
 static bool put_state(struct request *req, struct err *err)
 {
 	struct event_draft draft = {
@@ -296,16 +305,14 @@ static bool put_state(struct request *req, struct err *err)
 		.is_state = true,
 		.state_key = state_key_of(req),
 		.content = req->body_text,
-		.skip_if_same = true,
+		.skip_if_same = !str_eq(path_param(req, "eventType"), STR("m.room.create")),
 	};
 	struct sender sender = sender_of(req);
 	struct room_info room;
 	struct str event_id;
 
-	if (!json_is_object(req->body))
-		return err_set(err, M_BAD_JSON, "An event's content is an object");
-	if (!req->body_text.len)
-		draft.content = STR("{}");
+	if (!require_content(req, err))
+		return false;
 	if (!check_names(draft.type, draft.state_key, err) || !room_require(req->server->rooms, path_param(req, "roomId"), req->arena, &room, err))
 		return false;
 	/* Who joins by a state event is not in the room yet: there the auth rules judge alone. */
@@ -336,10 +343,8 @@ static bool put_send(struct request *req, struct err *err)
 	struct room_info room;
 	struct str event_id;
 
-	if (!json_is_object(req->body))
-		return err_set(err, M_BAD_JSON, "An event's content is an object");
-	if (!req->body_text.len)
-		draft.content = STR("{}");
+	if (!require_content(req, err))
+		return false;
 	if (str_eq(draft.type, STR("m.room.redaction")))
 		draft.redacts = json_get_str(req->body, "redacts");
 	if (!check_names(draft.type, draft.txn_id, err) || !room_require(req->server->rooms, path_param(req, "roomId"), req->arena, &room, err) ||
@@ -360,14 +365,16 @@ static const struct json_field redact_fields[] = {
 
 static bool put_redact(struct request *req, struct err *err)
 {
-	struct event_draft draft = { .type = STR("m.room.redaction"), .txn_id = path_param(req, "txnId"), .redacts = path_param(req, "eventId") };
+	struct event_draft draft = { .type = STR("m.room.redaction"), .redacts = path_param(req, "eventId") };
 	struct sender sender = sender_of(req);
 	struct redact_body body = { 0 };
 	struct room_info room;
 	struct str event_id;
 	json_t *content;
 
-	if (!json_read(req->body, redact_fields, &body, err) || !check_names(draft.type, draft.txn_id, err) ||
+	/* A transaction ID counts for one path: that of the redacted event (event_shown_txn_id). */
+	draft.txn_id = str_printf(req->arena, "%.*s %.*s", STR_ARG(draft.redacts), STR_ARG(path_param(req, "txnId")));
+	if (!json_read(req->body, redact_fields, &body, err) || !check_names(draft.type, path_param(req, "txnId"), err) ||
 	    !room_require(req->server->rooms, path_param(req, "roomId"), req->arena, &room, err) ||
 	    !membership_require_joined(req->server, req->user->nid, room.nid, req->arena, err))
 		return false;

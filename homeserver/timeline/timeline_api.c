@@ -56,8 +56,19 @@ static bool wanted(const struct scroll *scroll, const struct event *event)
 	return event_filter_wants(&scroll->filter, type, sender, content);
 }
 
+/* A token stands between events: before the one whose order it has. */
+static struct event_order before(struct event_order place)
+{
+	return (struct event_order){ place.seq, place.sub > INT32_MIN ? place.sub - 1 : place.sub };
+}
+
+static struct event_order after(struct event_order place)
+{
+	return (struct event_order){ place.seq, place.sub + 1 };
+}
+
 /*
- * Up to `limit` events that may be seen and pass the filter, from *at on; *at becomes the order of the last event looked at. *ret_end: there is nothing further.
+ * Up to `limit` events that may be seen and pass the filter, from *at on; *at becomes the order of the place that is reached. *ret_end: there is nothing further.
  */
 static bool read_events(struct scroll *scroll, struct event_page page, size_t limit, struct event_order *at, bool *ret_end, struct err *err)
 {
@@ -66,7 +77,12 @@ static bool read_events(struct scroll *scroll, struct event_page page, size_t li
 	scroll->events = ARENA_ARRAY(req->arena, limit, struct event);
 	scroll->count = 0;
 	*ret_end = false;
-	page.from = *at;
+	page.from = page.backwards ? *at : before(*at);
+	page.to = page.backwards ? page.to : before(page.to);
+	if (!event_filter_wants_room(&scroll->filter, scroll->room.room_id)) {
+		*ret_end = true;
+		return true;
+	}
 	page.limit = (int64_t)limit;
 	for (int i = 0; i < MAX_PAGES && scroll->count < limit && !*ret_end; i++) {
 		struct event *events;
@@ -84,7 +100,8 @@ static bool read_events(struct scroll *scroll, struct event_page page, size_t li
 				*ret_end = false;
 				break;
 			}
-			page.from = *at = events[e].order;
+			page.from = events[e].order;
+			*at = page.backwards ? events[e].order : after(events[e].order);
 			if (visible[e] && wanted(scroll, &events[e]))
 				scroll->events[scroll->count++] = events[e];
 		}
@@ -283,7 +300,7 @@ static bool get_context(struct request *req, struct err *err)
 {
 	CLEANUP(buf_done) struct buf out = buf_init(MAX_ANSWER);
 	struct scroll scroll = { .req = req };
-	struct event_order before, after;
+	struct event_order start, end;
 	struct event *shown;
 	struct event_view view;
 	struct event event;
@@ -296,7 +313,7 @@ static bool get_context(struct request *req, struct err *err)
 	view = view_of(&scroll);
 	BUF_LIT(&out, "{\"event\":");
 	if (!event_view_write(&view, &out, &event, 1, req->arena, err) ||
-	    !write_side(&scroll, "events_before", (struct event_page){ .to = EVENT_ORDER_START, .backwards = true }, (size_t)(limit + 1) / 2, event.order, &before,
+	    !write_side(&scroll, "events_before", (struct event_page){ .to = EVENT_ORDER_START, .backwards = true }, (size_t)(limit + 1) / 2, event.order, &start,
 	                &out, err))
 		return false;
 	shown = ARENA_ARRAY(req->arena, (size_t)limit + 2, struct event);
@@ -305,7 +322,7 @@ static bool get_context(struct request *req, struct err *err)
 	for (size_t i = 0; i < scroll.count; i++)
 		shown[shown_count++] = scroll.events[i];
 	scroll.count = 0;
-	if (!write_side(&scroll, "events_after", (struct event_page){ .to = EVENT_ORDER_END }, (size_t)limit / 2, event.order, &after, &out, err))
+	if (!write_side(&scroll, "events_after", (struct event_page){ .to = EVENT_ORDER_END }, (size_t)limit / 2, after(event.order), &end, &out, err))
 		return false;
 	for (size_t i = 0; i < scroll.count; i++)
 		shown[shown_count++] = scroll.events[i];
@@ -314,7 +331,7 @@ static bool get_context(struct request *req, struct err *err)
 	if (!write_state(&scroll, root, shown, shown_count, &out, err))
 		return false;
 	/* `start` goes on backwards, `end` forwards. */
-	buf_printf(&out, ",\"start\":\"t%" PRId64 "_%" PRId64 "\",\"end\":\"t%" PRId64 "_%" PRId64 "\"}", before.seq, before.sub, after.seq, after.sub);
+	buf_printf(&out, ",\"start\":\"t%" PRId64 "_%" PRId64 "\",\"end\":\"t%" PRId64 "_%" PRId64 "\"}", start.seq, start.sub, end.seq, end.sub);
 	return reply_buf(req, 200, "application/json", &out);
 }
 
