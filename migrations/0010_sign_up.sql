@@ -35,3 +35,11 @@ CREATE UNLOGGED TABLE login_failures (
     empty_ts bigint NOT NULL
 );
 CREATE INDEX login_failures_by_expiry ON login_failures (empty_ts);
+
+-- Tokens with which a session lets another device log in, once. Stored hashed.
+CREATE UNLOGGED TABLE login_tokens (
+    token_hash bytea PRIMARY KEY,
+    user_nid bigint NOT NULL,
+    expires_ts bigint NOT NULL
+);
+CREATE INDEX login_tokens_by_expiry ON login_tokens (expires_ts);

@@ -68,6 +68,13 @@ bool sessions_delete(struct db *db, nid_t user, nid_t keep, struct err *err);
  * use. */
 bool refresh_retire(struct db *db, nid_t device, nid_t previous, struct err *err);
 
+/* --- login_tokens.c --- */
+bool login_token_make(struct server *server, nid_t user, int64_t lifetime_ms, struct arena *arena,
+		      struct str *ret_token, struct err *err);
+/* M_FORBIDDEN: unknown, expired, or used before. */
+bool login_token_take(struct server *server, struct str token, struct arena *arena, struct account *ret_account,
+		      struct err *err);
+
 /* --- devices.c --- */
 /* Notes that the device is in use; written now and then. */
 void device_seen(struct server *server, const struct request *req, const struct user *user);

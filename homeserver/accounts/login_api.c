@@ -1,13 +1,16 @@
 /* client-server-api "Login", "Refreshing access tokens", logout, whoami. */
 #include "accounts/accounts_internal.h"
+#include "accounts/uia.h"
+#include "limits/limits.h"
 
 struct login_body {
-	struct str type, device_id, initial_device_display_name;
+	struct str type, token, device_id, initial_device_display_name;
 	bool refresh_token;
 };
 
 static const struct json_field login_fields[] = {
 	JSON_FIELD(struct login_body, type, JSON_REQUIRED),
+	JSON_FIELD(struct login_body, token, JSON_OPTIONAL),
 	JSON_FIELD(struct login_body, device_id, JSON_OPTIONAL),
 	JSON_FIELD(struct login_body, initial_device_display_name, JSON_OPTIONAL),
 	JSON_FIELD(struct login_body, refresh_token, JSON_OPTIONAL),
@@ -55,7 +58,23 @@ static bool get_login(struct request *req, struct err *err UNUSED)
 
 	if (offers_passwords(req->server->options))
 		json_array_append_new(flows, json_pack("{s:s}", "type", "m.login.password"));
+	if (req->server->options->login_via_existing_session.enabled)
+		json_array_append_new(flows, json_pack("{s:s, s:b}", "type", "m.login.token", "get_login_token", 1));
 	return reply_json(req, 200, json_pack("{s:o}", "flows", flows));
+}
+
+/* Who logs in, by the flow that they chose. */
+static bool identify(struct request *req, const struct login_body *body, struct account *ret_account, struct err *err)
+{
+	const struct options *options = req->server->options;
+
+	if (str_eq(body->type, STR("m.login.password")) && offers_passwords(options))
+		return password_login(req, req->body, STR(""), ret_account, err);
+	if (!str_eq(body->type, STR("m.login.token")) || !options->login_via_existing_session.enabled)
+		return err_status(err, 400, M_UNKNOWN, "This login type is not supported");
+	if (!body->token.len)
+		return err_set(err, M_MISSING_PARAM, "token is missing");
+	return login_token_take(req->server, body->token, req->arena, ret_account, err);
 }
 
 static bool post_login(struct request *req, struct err *err)
@@ -65,17 +84,35 @@ static bool post_login(struct request *req, struct err *err)
 	struct account account;
 	json_t *answer;
 
-	if (!json_read(req->body, login_fields, &body, err))
-		return false;
-	if (!str_eq(body.type, STR("m.login.password")) || !offers_passwords(req->server->options))
-		return err_status(err, 400, M_UNKNOWN, "This login type is not supported");
-	if (!password_login(req, req->body, STR(""), &account, err))
+	if (!json_read(req->body, login_fields, &body, err) || !identify(req, &body, &account, err))
 		return false;
 	wish = (struct session_wish){ body.device_id, body.initial_device_display_name, body.refresh_token };
 	answer = json_pack("{s:o}", "user_id", json_new_str(account.user_id));
 	arena_defer(req->arena, (void (*)(void *))json_decref, answer);
 	return answer_with_session(req, account.user, false, &wish, answer, err) &&
 	       reply_json(req, 200, json_incref(answer));
+}
+
+static bool post_get_token(struct request *req, struct err *err)
+{
+	const struct options *options = req->server->options;
+	int64_t lifetime_ms = options->login_via_existing_session.token_timeout;
+	bool done = true;
+	struct str token;
+
+	if (!options->login_via_existing_session.enabled)
+		return err_set(err, M_UNRECOGNIZED, "This server gives out no login tokens");
+	if (!json_is_object(req->body))
+		return err_set(err, M_BAD_JSON, "The body is no object");
+	if (options->login_via_existing_session.require_ui_auth && !uia_check_password(req, false, &done, err))
+		return false;
+	if (!done)
+		return true;
+	return limit_take(req->server->limits, LIMIT_LOGIN_ACCOUNT, req->user->user_id, err) &&
+	       login_token_make(req->server, req->user->nid, lifetime_ms, req->arena, &token, err) &&
+	       reply_json(req, 200,
+			  json_pack("{s:o, s:I}", "login_token", json_new_str(token), "expires_in_ms",
+				    (json_int_t)lifetime_ms));
 }
 
 struct refresh_body {
@@ -128,6 +165,7 @@ static bool get_whoami(struct request *req, struct err *err UNUSED)
 const struct route accounts_routes[] = {
 	{ HTTP_GET, "/_matrix/client/v3/login", AUTH_NONE, LIMIT_NONE, get_login },
 	{ HTTP_POST, "/_matrix/client/v3/login", AUTH_NONE, LIMIT_LOGIN, post_login },
+	{ HTTP_POST, "/_matrix/client/v1/login/get_token", AUTH_USER, LIMIT_NONE, post_get_token },
 	{ HTTP_POST, "/_matrix/client/v3/refresh", AUTH_NONE, LIMIT_NONE, post_refresh },
 	{ HTTP_POST, "/_matrix/client/v3/logout", AUTH_USER, LIMIT_NONE, post_logout, BODY_NONE,
 	  .flags = ROUTE_GUEST | ROUTE_DEACTIVATED },

@@ -142,3 +142,45 @@ def test_a_password_may_be_right_again_after_some_wrong_ones(strict_server):
         with refused(403, "M_FORBIDDEN"):
             ana.login(password="wrong password")
     assert ana.login().token
+
+
+# Logging another device in
+
+
+@pytest.fixture(scope="session")
+def token_server(make_deployment):
+    return make_deployment(login_via_existing_session={"enabled": True}, ui_auth={"session_timeout": "1m"})
+
+
+@pytest.mark.own_server
+def test_a_session_lets_another_device_in_once(token_server):
+    ana = register_with_secret(token_server, unique("ana"))
+    nobody = Client(token_server.transport)
+    assert ana.get("/capabilities")["capabilities"]["m.get_login_token"]["enabled"] is True
+    assert {"type": "m.login.token", "get_login_token": True} in nobody.get("/login")["flows"]
+    answer = ana.authorise("POST", "/_matrix/client/v1/login/get_token")
+    assert 0 < answer["expires_in_ms"] <= 300000
+    body = {"type": "m.login.token", "token": answer["login_token"]}
+    other = nobody.on(1).with_session(nobody.on(0).post("/login", body=body))
+    assert other.get("/account/whoami")["user_id"] == ana.user_id
+    with refused(403, "M_FORBIDDEN"):
+        nobody.post("/login", body=body)
+    with refused(403, "M_FORBIDDEN"):
+        nobody.post("/login", body={"type": "m.login.token", "token": "wrong"})
+
+
+def test_no_login_tokens_where_the_server_gives_none(ana):
+    assert ana.get("/capabilities")["capabilities"].get("m.get_login_token", {"enabled": False})["enabled"] is False
+    with refused((400, 404), "M_UNRECOGNIZED"):
+        ana.post("/_matrix/client/v1/login/get_token", body={"auth": ana.password_auth()})
+
+
+@pytest.mark.own_server
+def test_a_recent_authentication_covers_the_next_request_where_the_server_says_so(token_server):
+    """ui_auth.session_timeout. Not for a password change, which always asks."""
+    ana = register_with_secret(token_server, unique("ana")).login()
+    phone, laptop = ana.login(), ana.login()
+    if ana.send("DELETE", "/devices/{}", phone.device_id, body={}).status_code == 401:  # A login may count as well.
+        ana.authorise("DELETE", "/devices/{}", phone.device_id)
+    assert ana.send("DELETE", "/devices/{}", laptop.device_id, body={}).status_code == 200
+    assert ana.send("POST", "/account/password", body={"new_password": "another password"}).status_code == 401
