@@ -2,11 +2,13 @@
 
 #include "accounts/accounts.h"
 #include "discovery/discovery.h"
+#include "keys/keys.h"
 #include "observe.h"
 #include "relations/relations.h"
 #include "rooms/rooms_api.h"
 #include "sync/sync.h"
 #include "timeline/timeline_api.h"
+#include "to_device/to_device.h"
 #include "userdata/userdata.h"
 
 const struct route *const server_routes[] = {
@@ -24,6 +26,9 @@ const struct route *const server_routes[] = {
 	account_data_routes,
 	tag_routes,
 	filter_routes,
+	keys_routes,
+	cross_signing_routes,
+	to_device_routes,
 	timeline_routes,
 	relations_routes,
 	observe_routes,

@@ -5,6 +5,7 @@
 #include "events/events.h"
 #include "interned/interned.h"
 #include "journal/journal.h"
+#include "keys/keys.h"
 #include "limits/limits.h"
 #include "matrix/identifiers.h"
 #include "routes.h"
@@ -12,6 +13,7 @@
 #include "rooms/rooms.h"
 #include "state/state_store.h"
 #include "sync/waiters.h"
+#include "to_device/to_device.h"
 #include "userdata/userdata.h"
 
 extern const struct migration hearth_migrations[];
@@ -75,6 +77,8 @@ bool server_open(const struct server_setup *setup, struct server **ret_server, s
 	server->accounts = accounts_new(server, cache / 32);
 	server->limits = limits_new(server);
 	server->filters = filters_new(cache / 64);
+	server->keys = keys_new(server, cache / 64);
+	server->to_device = to_device_new(server, cache / 64);
 	server->waiters = waiters_new(server);
 	*ret_server = server;
 	return true;
@@ -86,6 +90,8 @@ void server_close(struct server *server)
 	if (server->journal)
 		journal_close(server->journal);
 	waiters_free(server->waiters);
+	to_device_free(server->to_device);
+	keys_free(server->keys);
 	filters_free(server->filters);
 	limits_free(server->limits);
 	accounts_free(server->accounts);

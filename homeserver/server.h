@@ -45,6 +45,8 @@ struct server {
 	struct memberships *memberships;
 	struct accounts *accounts;
 	struct filters *filters;
+	struct keys *keys;
+	struct to_device *to_device;
 	struct limits *limits;
 	struct waiters *waiters; /* parked polls by what wakes them */
 	struct http *http;

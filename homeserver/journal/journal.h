@@ -20,7 +20,7 @@ enum journal_kind {
 	JOURNAL_RECEIPT,       /* room, user; private ones: membership = 1 */
 	JOURNAL_ACCOUNT_DATA,  /* user, room or 0; data: type */
 	JOURNAL_TO_DEVICE,     /* user, device */
-	JOURNAL_DEVICE_LIST,   /* user whose devices or keys changed */
+	JOURNAL_DEVICE_LIST,   /* user whose devices or keys changed; target: who alone sees it */
 	JOURNAL_ONE_TIME_KEYS, /* user, device whose counts changed */
 	JOURNAL_FORGET,        /* room, user */
 	JOURNAL_TOKEN,         /* user, device: tokens of it changed; device 0: all */

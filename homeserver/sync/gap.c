@@ -3,14 +3,23 @@
 
 static const struct db_statement SELECT_ENTRIES = {
 	"sync_gap_entries",
-	"SELECT kind, room_nid, user_nid, device_nid, target_nid, key_nid, membership, event_nid, data FROM journal"
-	" WHERE pos > $1 AND pos <= $2 AND kind NOT IN (1, 2)"
-	" AND (room_nid = ANY($3) OR (room_nid IS NULL AND user_nid = $4) OR kind = 6) ORDER BY pos",
+	"SELECT kind, room_nid, user_nid, device_nid, target_nid, key_nid, membership, event_nid, data FROM ("
+	"SELECT * FROM journal WHERE room_nid = ANY($3) AND pos > $1 AND pos <= $2 AND kind NOT IN (1, 2)"
+	" UNION ALL SELECT * FROM journal WHERE room_nid IS NULL AND user_nid = $4 AND pos > $1 AND pos <= $2 AND kind <> 6) AS entries ORDER BY pos",
+};
+static const struct db_statement SELECT_DEVICE_LISTS = {
+	"sync_gap_device_lists",
+	"SELECT DISTINCT user_nid FROM journal WHERE kind = 6 AND pos > $1 AND pos <= $2 AND (target_nid IS NULL OR target_nid = $3)",
 };
 static const struct db_statement SELECT_MEMBERS_CHANGED = {
 	"sync_gap_members",
 	"SELECT DISTINCT room_nid, target_nid = $4 FROM journal WHERE pos > $1 AND pos <= $2 AND room_nid = ANY($3) AND kind = 1"
 	" AND target_nid IS NOT NULL AND key_nid IS NOT NULL",
+};
+static const struct db_statement SELECT_DEPARTURES = {
+	"sync_gap_departures",
+	"SELECT DISTINCT room_nid, target_nid FROM journal WHERE pos > $1 AND pos <= $2 AND room_nid = ANY($3) AND kind = 1"
+	" AND target_nid IS NOT NULL AND key_nid IS NOT NULL AND membership IN (3, 4)",
 };
 
 struct room_gap *gap_room(struct gap *gap, nid_t room)
@@ -50,6 +59,9 @@ static void add_event(struct gap *gap, const struct journal_entry *entry)
 	if (entry->key && entry->target) {
 		room->members = true;
 		room->own_membership |= entry->target == gap->user;
+		if (entry->membership == MEMBERSHIP_LEAVE || entry->membership == MEMBERSHIP_BAN)
+			*ARENA_PUSH(gap->arena, gap->departures, gap->departure_count, gap->departure_cap) =
+				(struct departure){ entry->room, entry->target };
 	}
 }
 
@@ -89,6 +101,9 @@ static void add_other(struct gap *gap, const struct journal_entry *entry)
 		gap->one_time_keys |= my_device;
 		break;
 	case JOURNAL_DEVICE_LIST:
+		/* target: the only one who can see the change */
+		if (entry->target && entry->target != gap->user)
+			break;
 		*ARENA_PUSH(gap->arena, gap->device_lists, gap->device_list_count, gap->device_list_cap) = entry->user;
 		break;
 	default:
@@ -105,15 +120,28 @@ static void collect(void *context, const struct journal_entry *entry)
 		add_other(context, entry);
 }
 
+static void add_devices(struct gap *gap, struct db_rows *lists, struct db_rows *departures)
+{
+	while (db_next(lists))
+		*ARENA_PUSH(gap->arena, gap->device_lists, gap->device_list_count, gap->device_list_cap) = db_get_nid(lists, 0);
+	while (db_next(departures))
+		*ARENA_PUSH(gap->arena, gap->departures, gap->departure_count, gap->departure_cap) =
+			(struct departure){ db_get_nid(departures, 0), db_get_nid(departures, 1) };
+}
+
 static bool read_others(struct sync *sync, const nid_t *rooms, struct err *err)
 {
+	struct db_param since = db_int(sync->since.pos), now = db_int(sync->now.pos);
 	struct db_params params = DB_PARAMS(db_int(sync->since.pos), db_int(sync->now.pos), db_ints(rooms, sync->room_count), db_int(sync->user->nid));
 	CLEANUP(db_release) struct db *db = NULL;
-	struct db_rows *rows, *members;
+	struct db_rows *rows, *members, *lists, *departures;
 
 	if (!db_acquire(sync->server->pool, &db, err) || !db_query(db, &SELECT_ENTRIES, params, sync->arena, &rows, err) ||
-	    !db_query(db, &SELECT_MEMBERS_CHANGED, params, sync->arena, &members, err))
+	    !db_query(db, &SELECT_MEMBERS_CHANGED, params, sync->arena, &members, err) ||
+	    !db_query(db, &SELECT_DEVICE_LISTS, DB_PARAMS(since, now, db_int(sync->user->nid)), sync->arena, &lists, err) ||
+	    !db_query(db, &SELECT_DEPARTURES, DB_PARAMS(since, now, db_ints(rooms, sync->room_count)), sync->arena, &departures, err))
 		return err_detail(err, "read a gap");
+	add_devices(&sync->gap, lists, departures);
 	while (db_next(rows))
 		add_other(&sync->gap, &(struct journal_entry){
 					      .kind = (enum journal_kind)db_get_int(rows, 0),

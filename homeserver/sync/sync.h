@@ -2,7 +2,7 @@
  * Sync v2 (client-server-api "Syncing"). Nothing is stored per token: an answer is what the journal says between the token's position and now, read from the
  * journal's tail in memory, or from the database when the token is older. State that changed over the gap is the difference of two roots.
  *
- * A token is `s<journal position>_<ephemeral position>`; a timeline's prev_batch is `t<room_seq>_<sub>`, a key in the room's order. /messages takes both.
+ * A token is `s<journal position>_<ephemeral position>`, and where messages to the device have been handed out `_<device>_<number of the last one>`; a timeline's prev_batch is `t<room_seq>_<sub>`, a key in the room's order. /messages takes both.
  */
 #pragma once
 
@@ -11,6 +11,7 @@
 
 struct sync_token {
 	int64_t pos, ephemeral;
+	int64_t device, to_device; /* to_device/to_device.h; 0: nothing was handed out */
 };
 bool sync_token_parse(struct str text, struct sync_token *ret_token);
 struct str sync_token_text(struct sync_token token, struct arena *arena);
@@ -24,5 +25,9 @@ struct room_point {
 };
 bool room_points_at(struct server *server, const nid_t *rooms, size_t count, int64_t pos, struct arena *arena, struct room_point *ret_points,
                     struct err *err);
+
+/* {"changed": […], "left": […]}: whose devices the user's clients have to look at anew (device_lists.c). */
+bool sync_write_device_lists(struct server *server, const struct user *user, struct sync_token from, struct sync_token to, struct arena *arena,
+                             struct buf *out, struct err *err);
 
 extern const struct route sync_routes[];

@@ -1,5 +1,6 @@
 /* GET /sync: looks, answers, or parks until the journal moves or the time is over. */
 #include "accounts/accounts.h"
+#include "keys/keys.h"
 #include "sync/sync_internal.h"
 #include "userdata/userdata.h"
 
@@ -98,6 +99,23 @@ static bool parse_filter(struct sync *sync, struct str text, struct err *err)
 	return filter_parse(json, sync->arena, &sync->filter, err);
 }
 
+/* In every answer, for clients upload keys by them. */
+static bool write_key_counts(struct sync *sync, struct err *err)
+{
+	struct key_counts counts;
+
+	if (!sync->user->device)
+		return true;
+	if (!key_counts_get(sync->server, sync->user->device, sync->arena, &counts, err))
+		return false;
+	BUF_LIT(sync->out, ",\"device_one_time_keys_count\":");
+	buf_append(sync->out, counts.one_time);
+	BUF_LIT(sync->out, ",\"device_unused_fallback_key_types\":");
+	buf_append(sync->out, counts.unused_fallback);
+	sync->news |= sync->gap.one_time_keys;
+	return true;
+}
+
 static bool write_answer(struct sync *sync, struct err *err)
 {
 	struct buf *out = sync->out;
@@ -105,6 +123,9 @@ static bool write_answer(struct sync *sync, struct err *err)
 	BUF_LIT(out, "{\"next_batch\":");
 	slice_write_string(out, sync_token_text(sync->now, sync->arena));
 	account_data_write_global(sync);
+	sync_write_to_device(sync);
+	if (!sync_write_device_list_section(sync, err) || !write_key_counts(sync, err))
+		return false;
 	BUF_LIT(out, ",\"rooms\":");
 	if (!sync_write_rooms(sync, err))
 		return false;
@@ -115,7 +136,8 @@ static bool write_answer(struct sync *sync, struct err *err)
 static bool look(struct sync *sync, struct err *err)
 {
 	return memberships_of_user(sync->server, sync->user->nid, sync->arena, &sync->rooms, &sync->room_count, err) && gap_read(sync, err) &&
-	       sync_complete_gaps(sync, err) && account_data_load(sync, err) && write_answer(sync, err);
+	       sync_complete_gaps(sync, err) && account_data_load(sync, err) && sync_take_to_device(sync, err) &&
+	       write_answer(sync, err);
 }
 
 /* Looks once; answers if there is news or no time left. */

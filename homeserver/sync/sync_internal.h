@@ -29,6 +29,11 @@ struct account_datum {
 	struct str type, content;
 };
 
+/* Somebody left a room, were it only for a moment. */
+struct departure {
+	nid_t room, user;
+};
+
 /* What happened over the gap, as far as it concerns the user. */
 struct gap {
 	struct arena *arena;
@@ -41,6 +46,8 @@ struct gap {
 	bool push_rules, to_device, one_time_keys;
 	nid_t *device_lists; /* users whose devices changed, anybody's */
 	size_t device_list_count, device_list_cap;
+	struct departure *departures; /* of any room */
+	size_t departure_count, departure_cap;
 };
 
 /* One /sync, on its way through its sections. */
@@ -56,6 +63,8 @@ struct sync {
 	struct gap gap;
 	struct account_datum *account_data; /* to be shown; by room */
 	size_t account_data_count;
+	struct waiting_message *to_device;
+	size_t to_device_count;
 	struct buf *out;
 	bool news; /* something that a waiting client wants to know */
 };
@@ -76,6 +85,13 @@ bool sync_complete_gaps(struct sync *sync, struct err *err);
 bool account_data_load(struct sync *sync, struct err *err);
 void account_data_write_global(struct sync *sync);
 bool account_data_write_room(const struct sync *sync, const struct room_info *room, struct buf *out);
+
+/* Messages to the device (to_device/to_device_sync.c): taken before next_batch is written, which names the last one; then the section, left out when empty. */
+bool sync_take_to_device(struct sync *sync, struct err *err);
+void sync_write_to_device(struct sync *sync);
+
+/* Who changed devices or keys, with whom rooms are newly shared or no more (device_lists.c); left out when empty. */
+bool sync_write_device_list_section(struct sync *sync, struct err *err);
 
 /* rooms.{join,invite,knock,leave}, with its braces. */
 bool sync_write_rooms(struct sync *sync, struct err *err);

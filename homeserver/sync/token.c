@@ -1,20 +1,27 @@
 #include "sync/sync.h"
 
-static bool parse_pair(struct str text, char sigil, int64_t *ret_a, int64_t *ret_b)
+/* Numbers with a `_` between, `min` of them at least. Those that are not there are left as they were. */
+static bool parse_numbers(struct str text, char sigil, int64_t *const *numbers, size_t min, size_t max)
 {
-	struct str first, second;
+	struct str part;
+	size_t count = 0;
 
 	if (!text.len || text.ptr[0] != sigil)
 		return false;
 	text = str_from(text, 1);
-	return str_split(&text, '_', &first) && str_split(&text, '_', &second) && !text.ptr && str_to_int64(first, ret_a) && str_to_int64(second, ret_b);
+	while (count < max && str_split(&text, '_', &part)) {
+		if (!str_to_int64(part, numbers[count++]))
+			return false;
+	}
+	return count >= min && !text.ptr;
 }
 
 bool sync_token_parse(struct str text, struct sync_token *ret_token)
 {
-	struct sync_token token;
+	struct sync_token token = { 0 };
+	int64_t *const numbers[] = { &token.pos, &token.ephemeral, &token.device, &token.to_device };
 
-	if (!parse_pair(text, 's', &token.pos, &token.ephemeral) || token.pos < 0 || token.ephemeral < 0)
+	if (!parse_numbers(text, 's', numbers, 2, ARRAY_LEN(numbers)) || token.pos < 0 || token.ephemeral < 0 || token.device < 0 || token.to_device < 0)
 		return false;
 	*ret_token = token;
 	return true;
@@ -22,14 +29,17 @@ bool sync_token_parse(struct str text, struct sync_token *ret_token)
 
 struct str sync_token_text(struct sync_token token, struct arena *arena)
 {
+	if (token.to_device)
+		return str_printf(arena, "s%" PRId64 "_%" PRId64 "_%" PRId64 "_%" PRId64, token.pos, token.ephemeral, token.device, token.to_device);
 	return str_printf(arena, "s%" PRId64 "_%" PRId64, token.pos, token.ephemeral);
 }
 
 bool order_token_parse(struct str text, struct event_order *ret_order)
 {
 	struct event_order order;
+	int64_t *const numbers[] = { &order.seq, &order.sub };
 
-	if (!parse_pair(text, 't', &order.seq, &order.sub) || order.seq < 0 || order.sub < INT32_MIN || order.sub > INT32_MAX)
+	if (!parse_numbers(text, 't', numbers, 2, 2) || order.seq < 0 || order.sub < INT32_MIN || order.sub > INT32_MAX)
 		return false;
 	*ret_order = order;
 	return true;
