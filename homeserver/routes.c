@@ -5,6 +5,7 @@
 #include "keys/keys.h"
 #include "observe.h"
 #include "relations/relations.h"
+#include "push/push.h"
 #include "rooms/rooms_api.h"
 #include "sync/sync.h"
 #include "timeline/timeline_api.h"
@@ -31,6 +32,7 @@ const struct route *const server_routes[] = {
 	to_device_routes,
 	timeline_routes,
 	relations_routes,
+	push_rules_routes,
 	observe_routes,
 	NULL,
 };

@@ -8,6 +8,7 @@
 #include "keys/keys.h"
 #include "limits/limits.h"
 #include "matrix/identifiers.h"
+#include "push/push.h"
 #include "routes.h"
 #include "rooms/memberships.h"
 #include "rooms/rooms.h"
@@ -79,6 +80,7 @@ bool server_open(const struct server_setup *setup, struct server **ret_server, s
 	server->filters = filters_new(cache / 64);
 	server->keys = keys_new(server, cache / 64);
 	server->to_device = to_device_new(server, cache / 64);
+	server->push = push_new(server, cache / 64);
 	server->waiters = waiters_new(server);
 	*ret_server = server;
 	return true;
@@ -94,6 +96,7 @@ void server_close(struct server *server)
 	keys_free(server->keys);
 	filters_free(server->filters);
 	limits_free(server->limits);
+	push_free(server->push);
 	accounts_free(server->accounts);
 	memberships_free(server->memberships);
 	rooms_free(server->rooms);

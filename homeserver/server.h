@@ -48,6 +48,7 @@ struct server {
 	struct keys *keys;
 	struct to_device *to_device;
 	struct limits *limits;
+	struct push *push; /* push rules */
 	struct waiters *waiters; /* parked polls by what wakes them */
 	struct http *http;
 	struct server_metrics *metrics;

@@ -1,6 +1,7 @@
 /* GET /sync: looks, answers, or parks until the journal moves or the time is over. */
 #include "accounts/accounts.h"
 #include "keys/keys.h"
+#include "push/push.h"
 #include "sync/sync_internal.h"
 #include "userdata/userdata.h"
 
@@ -113,6 +114,18 @@ static bool write_key_counts(struct sync *sync, struct err *err)
 	BUF_LIT(sync->out, ",\"device_unused_fallback_key_types\":");
 	buf_append(sync->out, counts.unused_fallback);
 	sync->news |= sync->gap.one_time_keys;
+/* What of the user's account data changed (client-server-api "Client Config"). */
+static bool write_account_data(struct sync *sync, struct err *err)
+{
+	struct buf *out = sync->out;
+
+	if (!sync->gap.push_rules || !event_filter_wants_type(&sync->filter.account_data, STR("m.push_rules")))
+		return true;
+	BUF_LIT(out, ",\"account_data\":{\"events\":[");
+	if (!push_rules_write_event(sync->server, sync->user->nid, sync->user->user_id, sync->arena, out, err))
+		return false;
+	BUF_LIT(out, "]}");
+	sync->news = true;
 	return true;
 }
 
@@ -127,7 +140,7 @@ static bool write_answer(struct sync *sync, struct err *err)
 	if (!sync_write_device_list_section(sync, err) || !write_key_counts(sync, err))
 		return false;
 	BUF_LIT(out, ",\"rooms\":");
-	if (!sync_write_rooms(sync, err))
+	if (!sync_write_rooms(sync, err) || !write_account_data(sync, err))
 		return false;
 	BUF_LIT(out, "}");
 	return buf_ok(out) || err_internal(err, "an answer to /sync of more than %zu bytes", SYNC_MAX_RESPONSE);
