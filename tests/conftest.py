@@ -118,8 +118,8 @@ def seeded(request):
         deployment.transport.seed(request.config.seed ^ zlib.crc32(request.node.nodeid.encode()))
         deployment.new_problems()
     yield
-    problems = [problem for deployment in servers for problem in deployment.new_problems()]
-    assert not problems, "in the server's log:\n" + "\n".join(problems)
+    problems = [problem for deployment in servers for problem in deployment.revive() + deployment.new_problems()]
+    assert not problems, "the server had trouble:\n" + "\n".join(problems)
 
 
 @pytest.fixture

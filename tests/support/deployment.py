@@ -69,10 +69,6 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def tail(path, lines=40):
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
-
-
 class Process:
     """One server process, its output in a file."""
 
@@ -81,27 +77,45 @@ class Process:
         self.output = output
         self.environment = {**os.environ, **(environment or {})}
         self.child = None
+        self.asked = False  # to end
+        self.written_before = 0
 
     def start(self):
+        self.asked = False
+        self.written_before = self.output.stat().st_size if self.output.exists() else 0
         with self.output.open("ab") as output:
             self.child = subprocess.Popen(
                 self.arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self.environment, cwd=self.output.parent
             )
+
+    def last_lines(self, lines=20):
+        """What it wrote last, since it was started last."""
+        if not self.output.exists():
+            return ""
+        return "\n".join(self.output.read_bytes()[self.written_before :].decode(errors="replace").splitlines()[-lines:])
 
     @property
     def running(self):
         return self.child is not None and self.child.poll() is None
 
     def kill(self):
+        self.asked = True
         self.child.send_signal(signal.SIGKILL)
         self.child.wait()
 
     def terminate(self):
         """Asks it to end, and returns its exit status; None if it had to be killed."""
+        self.ask_to_end()
+        return self.wait()
+
+    def ask_to_end(self):
+        if self.running:
+            self.asked = True
+            self.child.send_signal(signal.SIGTERM)
+
+    def wait(self):
         if self.child is None:
             return 0
-        if self.running:
-            self.child.send_signal(signal.SIGTERM)
         try:
             return self.child.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -151,7 +165,7 @@ class Deployment:
                 return
             time.sleep(0.05)
         state = "does not answer" if self.processes[index].running else f"ended with status {self.processes[index].child.returncode}"
-        raise RuntimeError(f"{self.kind}, process {index}, {state}; its last lines:\n{tail(self.processes[index].output)}")
+        raise RuntimeError(f"{self.kind}, process {index}, {state}; its last lines:\n{self.processes[index].last_lines()}")
 
     def answers(self, index, path):
         try:
@@ -163,13 +177,21 @@ class Deployment:
         """Ends all processes and returns what was wrong."""
         problems = []
         for process in self.processes:
-            if process.running:
-                process.child.send_signal(signal.SIGTERM)
+            process.ask_to_end()
         for index, process in enumerate(self.processes):
-            status = process.terminate()
+            status = process.wait()
             if status != 0:
-                problems.append(f"process {index} ended with status {status}; its last lines:\n{tail(process.output)}")
+                problems.append(f"process {index} ended with status {status}; its last lines:\n{process.last_lines()}")
         return problems + self.new_problems()
+
+    def revive(self):
+        """Starts processes again that have ended by themselves, and returns what there is to say about that."""
+        problems = []
+        for index, process in enumerate(self.processes):
+            if process.child is not None and not process.running and not process.asked:
+                problems.append(f"process {index} ended by itself with status {process.child.returncode}; its last lines:\n{process.last_lines()}")
+                self.start_process(index)
+        return problems
 
     def new_problems(self):
         """What the log holds of errors that were not reported yet."""
