@@ -6,6 +6,7 @@
 #include "observe.h"
 #include "relations/relations.h"
 #include "push/push.h"
+#include "receipts/receipts.h"
 #include "rooms/rooms_api.h"
 #include "sync/sync.h"
 #include "timeline/timeline_api.h"
@@ -27,6 +28,7 @@ const struct route *const server_routes[] = {
 	account_data_routes,
 	tag_routes,
 	filter_routes,
+	receipt_routes,
 	keys_routes,
 	cross_signing_routes,
 	to_device_routes,

@@ -17,7 +17,7 @@
 enum journal_kind {
 	JOURNAL_EVENT = 1,     /* room, user (sender), event, seq, roots; state events: key; members: target, membership; data: transaction ID of `device` */
 	JOURNAL_STATE,         /* room, roots: the state changed without a new event */
-	JOURNAL_RECEIPT,       /* room, user; private ones: membership = 1 */
+	JOURNAL_RECEIPT,       /* room, user, target: the thread (receipts.h); private ones: membership = 1 */
 	JOURNAL_ACCOUNT_DATA,  /* user, room or 0; data: type */
 	JOURNAL_TO_DEVICE,     /* user, device */
 	JOURNAL_DEVICE_LIST,   /* user whose devices or keys changed; target: who alone sees it */

@@ -77,6 +77,13 @@ static void add_account_data(struct gap *gap, nid_t room, struct str type)
 		gap_touch(gap, room)->account_data = true;
 }
 
+static void add_receipt(struct gap *gap, const struct journal_entry *entry)
+{
+	gap_touch(gap, entry->room)->receipts = true;
+	*ARENA_PUSH(gap->arena, gap->receipts, gap->receipt_count, gap->receipt_cap) =
+		(struct moved_receipt){ entry->user, entry->room, entry->target, entry->membership == 1 };
+}
+
 static void add_other(struct gap *gap, const struct journal_entry *entry)
 {
 	bool mine = entry->user == gap->user, my_device = mine && (!entry->device || entry->device == gap->device);
@@ -85,7 +92,7 @@ static void add_other(struct gap *gap, const struct journal_entry *entry)
 	case JOURNAL_RECEIPT:
 		/* membership = 1: a private receipt, its user's alone */
 		if (mine || entry->membership != 1)
-			gap_touch(gap, entry->room)->receipts = true;
+			add_receipt(gap, entry);
 		break;
 	case JOURNAL_ACCOUNT_DATA:
 		if (mine)
@@ -111,12 +118,27 @@ static void add_other(struct gap *gap, const struct journal_entry *entry)
 	}
 }
 
-/* Of all rooms: which of them are the user's is seen later. */
+static int compare_rooms(const void *a, const void *b)
+{
+	nid_t x = ((const struct user_room *)a)->room, y = ((const struct user_room *)b)->room;
+
+	return (x > y) - (x < y);
+}
+
+static bool is_joined(const struct gap *gap, nid_t room)
+{
+	struct user_room key = { .room = room }, *found;
+
+	found = gap->mine_count ? bsearch(&key, gap->mine, gap->mine_count, sizeof(key), compare_rooms) : NULL;
+	return found && found->membership == MEMBERSHIP_JOIN;
+}
+
+/* Of all rooms: which of them are the user's is seen later. But for receipts, which may be many. */
 static void collect(void *context, const struct journal_entry *entry)
 {
 	if (entry->kind == JOURNAL_EVENT || entry->kind == JOURNAL_STATE)
 		add_event(context, entry);
-	else
+	else if (entry->kind != JOURNAL_RECEIPT || is_joined(context, entry->room))
 		add_other(context, entry);
 }
 
@@ -212,7 +234,13 @@ static bool read_initial(struct sync *sync, struct err *err)
 
 bool gap_read(struct sync *sync, struct err *err)
 {
-	sync->gap = (struct gap){ .arena = sync->arena, .user = sync->user->nid, .device = sync->user->device };
+	sync->gap = (struct gap){
+		.arena = sync->arena,
+		.user = sync->user->nid,
+		.device = sync->user->device,
+		.mine = sync->rooms,
+		.mine_count = sync->room_count,
+	};
 	if (sync->initial)
 		return read_initial(sync, err);
 	if (journal_scan(sync->server->journal, sync->since.pos, sync->now.pos, collect, &sync->gap))

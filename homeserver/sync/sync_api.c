@@ -1,7 +1,6 @@
 /* GET /sync: looks, answers, or parks until the journal moves or the time is over. */
 #include "accounts/accounts.h"
 #include "keys/keys.h"
-#include "push/push.h"
 #include "sync/sync_internal.h"
 #include "userdata/userdata.h"
 
@@ -114,18 +113,6 @@ static bool write_key_counts(struct sync *sync, struct err *err)
 	BUF_LIT(sync->out, ",\"device_unused_fallback_key_types\":");
 	buf_append(sync->out, counts.unused_fallback);
 	sync->news |= sync->gap.one_time_keys;
-/* What of the user's account data changed (client-server-api "Client Config"). */
-static bool write_account_data(struct sync *sync, struct err *err)
-{
-	struct buf *out = sync->out;
-
-	if (!sync->gap.push_rules || !event_filter_wants_type(&sync->filter.account_data, STR("m.push_rules")))
-		return true;
-	BUF_LIT(out, ",\"account_data\":{\"events\":[");
-	if (!push_rules_write_event(sync->server, sync->user->nid, sync->user->user_id, sync->arena, out, err))
-		return false;
-	BUF_LIT(out, "]}");
-	sync->news = true;
 	return true;
 }
 
@@ -135,12 +122,13 @@ static bool write_answer(struct sync *sync, struct err *err)
 
 	BUF_LIT(out, "{\"next_batch\":");
 	slice_write_string(out, sync_token_text(sync->now, sync->arena));
-	account_data_write_global(sync);
+	if (!account_data_write_global(sync, err))
+		return false;
 	sync_write_to_device(sync);
 	if (!sync_write_device_list_section(sync, err) || !write_key_counts(sync, err))
 		return false;
 	BUF_LIT(out, ",\"rooms\":");
-	if (!sync_write_rooms(sync, err) || !write_account_data(sync, err))
+	if (!sync_write_rooms(sync, err))
 		return false;
 	BUF_LIT(out, "}");
 	return buf_ok(out) || err_internal(err, "an answer to /sync of more than %zu bytes", SYNC_MAX_RESPONSE);
@@ -149,7 +137,7 @@ static bool write_answer(struct sync *sync, struct err *err)
 static bool look(struct sync *sync, struct err *err)
 {
 	return memberships_of_user(sync->server, sync->user->nid, sync->arena, &sync->rooms, &sync->room_count, err) && gap_read(sync, err) &&
-	       sync_complete_gaps(sync, err) && account_data_load(sync, err) && sync_take_to_device(sync, err) &&
+	       sync_complete_gaps(sync, err) && account_data_load(sync, err) && receipts_load(sync, err) && sync_take_to_device(sync, err) &&
 	       write_answer(sync, err);
 }
 

@@ -34,15 +34,37 @@ struct departure {
 	nid_t room, user;
 };
 
+/* A receipt that moved; its thread as receipts.h has it. */
+struct moved_receipt {
+	nid_t user, room, thread;
+	bool is_private; /* and so the reader's own */
+};
+
+/* A receipt to be shown. thread_id is empty when it is unthreaded. */
+struct shown_receipt {
+	nid_t room;
+	struct str event_id, user_id, thread_id;
+	bool is_private;
+	int64_t ts, copy; /* copy: in which of the room's m.receipt events it goes */
+};
+struct shown_receipts {
+	struct shown_receipt *items; /* by room, copy, event, type, user */
+	size_t count;
+};
+
 /* What happened over the gap, as far as it concerns the user. */
 struct gap {
 	struct arena *arena;
 	nid_t user, device;
+	const struct user_room *mine; /* sorted */
+	size_t mine_count;
 	struct idmap rooms; /* struct room_gap by room */
 	struct room_gap **list;
 	size_t count, cap;
 	struct account_datum *account_data; /* without contents, each once */
 	size_t account_data_count, account_data_cap;
+	struct moved_receipt *receipts;
+	size_t receipt_count, receipt_cap;
 	bool push_rules, to_device, one_time_keys;
 	nid_t *device_lists; /* users whose devices changed, anybody's */
 	size_t device_list_count, device_list_cap;
@@ -63,6 +85,7 @@ struct sync {
 	struct gap gap;
 	struct account_datum *account_data; /* to be shown; by room */
 	size_t account_data_count;
+	struct shown_receipts receipts_of_new_rooms, receipts_moved;
 	struct waiting_message *to_device;
 	size_t to_device_count;
 	struct buf *out;
@@ -83,7 +106,7 @@ bool sync_complete_gaps(struct sync *sync, struct err *err);
 
 /* Account data (userdata/account_data_sync.c): what is to be shown, in one look; then the sections, left out when empty. */
 bool account_data_load(struct sync *sync, struct err *err);
-void account_data_write_global(struct sync *sync);
+bool account_data_write_global(struct sync *sync, struct err *err);
 bool account_data_write_room(const struct sync *sync, const struct room_info *room, struct buf *out);
 
 /* Messages to the device (to_device/to_device_sync.c): taken before next_batch is written, which names the last one; then the section, left out when empty. */
@@ -92,6 +115,15 @@ void sync_write_to_device(struct sync *sync);
 
 /* Who changed devices or keys, with whom rooms are newly shared or no more (device_lists.c); left out when empty. */
 bool sync_write_device_list_section(struct sync *sync, struct err *err);
+
+/* The ephemeral events of a room: `out` stands where the next one's content begins. */
+struct ephemeral {
+	struct buf *out;
+	bool any;
+};
+void ephemeral_begin(struct ephemeral *ephemeral, const char *type); /* the caller writes the content and a brace */
+bool receipts_load(struct sync *sync, struct err *err);              /* receipts/receipts_sync.c */
+void receipts_write(const struct sync *sync, const struct room_gap *gap, struct ephemeral *ephemeral);
 
 /* rooms.{join,invite,knock,leave}, with its braces. */
 bool sync_write_rooms(struct sync *sync, struct err *err);

@@ -263,6 +263,25 @@ static bool write_timeline(struct sync *sync, const struct room_section *section
 	return true;
 }
 
+void ephemeral_begin(struct ephemeral *ephemeral, const char *type)
+{
+	buf_append(ephemeral->out, ephemeral->any ? STR(",") : STR(",\"ephemeral\":{\"events\":["));
+	ephemeral->any = true;
+	buf_printf(ephemeral->out, "{\"type\":\"%s\",\"content\":", type);
+}
+
+static bool write_ephemeral(const struct sync *sync, const struct room_section *section, struct buf *out)
+{
+	struct ephemeral ephemeral = { .out = out };
+
+	if (section->left || !event_filter_wants_room(&sync->filter.ephemeral, section->info.room_id))
+		return false;
+	receipts_write(sync, &section->gap, &ephemeral);
+	if (ephemeral.any)
+		BUF_LIT(out, "]}");
+	return ephemeral.any;
+}
+
 static const char *state_name(const struct sync *sync)
 {
 	return sync->unstable_state_after ? "org.matrix.msc4222.state_after" : sync->state_after ? "state_after" : "state";
@@ -286,6 +305,7 @@ bool sync_write_room(struct sync *sync, const struct room_section *section, stru
 	if (!write_timeline(sync, section, &timeline, out, err))
 		return false;
 	news = account_data_write_room(sync, &section->info, out);
+	news |= write_ephemeral(sync, section, out);
 	*ret_news = news || timeline.count || state_count || sync->initial || section->gap.newly_joined || section->left;
 	return true;
 }

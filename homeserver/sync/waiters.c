@@ -70,7 +70,10 @@ static void observe(void *context, const struct journal_entry *entry)
 		wake_room(waiters, entry->room, entry->pos);
 		break;
 	case JOURNAL_RECEIPT:
-		wake_room(waiters, entry->room, entry->pos);
+		if (entry->membership == 1)
+			wake_user(waiters, entry->user, entry->pos);
+		else
+			wake_room(waiters, entry->room, entry->pos);
 		break;
 	case JOURNAL_DEVICE_LIST:
 		/* Who shares a room with the user is not known here: those that wait look for themselves. Device changes are rare. */

@@ -1,4 +1,5 @@
 #include "matrix/identifiers.h"
+#include "push/push.h"
 #include "userdata/userdata_api.h"
 
 bool userdata_require_self(struct request *req, struct err *err)
@@ -61,9 +62,21 @@ static bool put_global(struct request *req, struct err *err)
 	return userdata_require_self(req, err) && put_data(req, 0, err);
 }
 
+static bool reply_push_rules(struct request *req, struct err *err)
+{
+	struct push_ruleset *rules;
+
+	return push_rules_get(req->server, req->user->nid, req->user->user_id, req->arena, &rules, err) &&
+	       reply_text(req, 200, STR("application/json"),
+			  str_printf(req->arena, "{\"global\":%.*s}", STR_ARG(push_ruleset_json(rules, req->arena))));
+}
+
 static bool get_global(struct request *req, struct err *err)
 {
-	return userdata_require_self(req, err) && get_data(req, 0, err);
+	if (!userdata_require_self(req, err))
+		return false;
+	return str_eq(path_param(req, "type"), STR("m.push_rules")) ? reply_push_rules(req, err)
+								    : get_data(req, 0, err);
 }
 
 static bool put_of_room(struct request *req, struct err *err)

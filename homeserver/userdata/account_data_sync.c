@@ -1,4 +1,5 @@
 /* The account_data sections of a sync: everything at first and in rooms newly joined, afterwards what changed. */
+#include "push/push.h"
 #include "sync/sync_internal.h"
 
 static const struct db_statement SELECT_ALL = {
@@ -84,35 +85,54 @@ static size_t first_of(const struct sync *sync, nid_t room)
 	return low;
 }
 
-static bool write_events(const struct sync *sync, nid_t room, const struct event_filter *filter, struct buf *out)
+/* A comma, or what stands before the first event. */
+static void begin_event(struct buf *out, bool *first)
 {
-	bool first = true;
+	buf_append(out, *first ? STR(",\"account_data\":{\"events\":[") : STR(","));
+	*first = false;
+}
 
+static void write_events(const struct sync *sync, nid_t room, const struct event_filter *filter, struct buf *out,
+			 bool *first)
+{
 	for (size_t i = first_of(sync, room); i < sync->account_data_count && sync->account_data[i].room == room; i++) {
 		if (!event_filter_wants_type(filter, sync->account_data[i].type))
 			continue;
-		if (first)
-			BUF_LIT(out, ",\"account_data\":{\"events\":[");
-		sync_comma(out, &first);
+		begin_event(out, first);
 		BUF_LIT(out, "{\"type\":");
 		slice_write_string(out, sync->account_data[i].type);
 		BUF_LIT(out, ",\"content\":");
 		buf_append(out, sync->account_data[i].content);
 		buf_char(out, '}');
 	}
-	if (!first)
-		BUF_LIT(out, "]}");
-	return !first;
 }
 
-void account_data_write_global(struct sync *sync)
+bool account_data_write_global(struct sync *sync, struct err *err)
 {
-	sync->news |= write_events(sync, 0, &sync->filter.account_data, sync->out);
+	const struct event_filter *filter = &sync->filter.account_data;
+	struct buf *out = sync->out;
+	bool first = true;
+
+	write_events(sync, 0, filter, out, &first);
+	if (sync->gap.push_rules && event_filter_wants_type(filter, STR("m.push_rules"))) {
+		begin_event(out, &first);
+		if (!push_rules_write_event(sync->server, sync->user->nid, sync->user->user_id, sync->arena, out, err))
+			return false;
+	}
+	if (!first)
+		BUF_LIT(out, "]}");
+	sync->news |= !first;
+	return true;
 }
 
 bool account_data_write_room(const struct sync *sync, const struct room_info *room, struct buf *out)
 {
 	const struct event_filter *filter = &sync->filter.room_account_data;
+	bool first = true;
 
-	return event_filter_wants_room(filter, room->room_id) && write_events(sync, room->nid, filter, out);
+	if (event_filter_wants_room(filter, room->room_id))
+		write_events(sync, room->nid, filter, out, &first);
+	if (!first)
+		BUF_LIT(out, "]}");
+	return !first;
 }
