@@ -184,3 +184,17 @@ def test_a_recent_authentication_covers_the_next_request_where_the_server_says_s
         ana.authorise("DELETE", "/devices/{}", phone.device_id)
     assert ana.send("DELETE", "/devices/{}", laptop.device_id, body={}).status_code == 200
     assert ana.send("POST", "/account/password", body={"new_password": "another password"}).status_code == 401
+
+
+# Rooms that new users join
+
+
+@pytest.mark.own_server
+@pytest.mark.synapse_differs("makes the rooms when the host signs up")
+def test_new_users_join_the_rooms_of_the_configuration(make_deployment):
+    server = make_deployment(auto_join_rooms=["#welcome:hearth.test", "#inner:hearth.test", "#nowhere:elsewhere.test"], auto_join_mxid_localpart="host")
+    host = register_with_secret(server, "host")
+    open_room = host.create_room(preset="public_chat", room_alias_name="welcome")
+    closed_room = host.create_room(preset="private_chat", room_alias_name="inner")
+    ana = register_with_secret(server, unique("ana"))
+    assert set(ana.get("/joined_rooms")["joined_rooms"]) == {open_room, closed_room}
