@@ -31,6 +31,7 @@ const struct route *const server_routes[] = {
 	receipt_routes,
 	keys_routes,
 	cross_signing_routes,
+	backup_routes,
 	to_device_routes,
 	timeline_routes,
 	relations_routes,

@@ -7,6 +7,7 @@
  */
 #include "accounts/accounts_internal.h"
 #include "base/utf8.h"
+#include "keys/keys.h"
 
 #define TOKEN_LENGTH 43 /* of 62 letters: 256 bits */
 
@@ -154,6 +155,8 @@ bool session_open(struct server *server, const struct session_request *request, 
 
 	if (session.device_id.len > MAX_DEVICE_ID)
 		return err_set(err, M_INVALID_PARAM, "A device ID has at most %d bytes", MAX_DEVICE_ID);
+	if (session.device_id.len && !cross_signing_check_device_id(server, request->user, session.device_id, err))
+		return false;
 	if (!session.device_id.len)
 		session.device_id = random_string(arena, 10);
 	if (!journal_next_ids(server->journal, 3, &first_nid, err) || !db_acquire(server->pool, &db, err) ||

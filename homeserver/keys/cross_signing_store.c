@@ -73,6 +73,20 @@ bool device_keys_load(struct server *server, nid_t user, struct str device_id, s
 	return true;
 }
 
+bool cross_signing_check_device_id(struct server *server, nid_t user, struct str device_id, struct err *err)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	struct cross_keys keys;
+
+	if (!cross_keys_load(server, user, arena, &keys, err))
+		return false;
+	for (size_t i = 0; i < KEY_USAGE_COUNT; i++) {
+		if (keys.of[i].public_key.len && str_eq(keys.of[i].public_key, device_id))
+			return err_set(err, M_FORBIDDEN, "A key of the user is called so");
+	}
+	return true;
+}
+
 /* Nobody else has replaced them since the request was found to be in order. */
 static bool require_unchanged(struct db *db, nid_t user, const struct cross_keys *known, struct arena *arena, struct err *err)
 {

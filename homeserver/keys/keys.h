@@ -21,4 +21,7 @@ struct key_counts {
 };
 bool key_counts_get(struct server *server, nid_t device, struct arena *arena, struct key_counts *ret_counts, struct err *err);
 
+/* A new device may not be called as one of the user's cross-signing keys is: they share one space. M_FORBIDDEN. */
+bool cross_signing_check_device_id(struct server *server, nid_t user, struct str device_id, struct err *err);
+
 extern const struct route keys_routes[], cross_signing_routes[], backup_routes[];
