@@ -83,6 +83,9 @@ void seen_devices_init(struct seen_devices *seen);
 void seen_devices_write(struct accounts *accounts);
 void seen_devices_done(struct seen_devices *seen);
 
+/* --- auto_join.c --- */
+void auto_join(struct server *server, const struct new_account *account, nid_t user);
+
 /* --- answers --- */
 /* Opens a session for a body's device_id, initial_device_display_name and refresh_token, and adds it to the answer. */
 struct session_wish {

@@ -110,23 +110,30 @@ static bool settle_registration(struct db *db, const struct new_account *account
 		       err);
 }
 
-bool account_create(struct server *server, const struct new_account *account, nid_t *ret_user, struct err *err)
+static bool write_account(struct server *server, const struct new_account *account, nid_t user, struct err *err)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	struct str localpart = str_sub(account->user_id, 1, (size_t)str_find_char(account->user_id, ':') - 1);
 	struct str displayname = account->displayname.len ? account->displayname : localpart;
 	struct str hash = account->password.len ? password_hash_new(server, account->password, arena) : STR("");
+	const struct journal_entry entry = { .kind = JOURNAL_ACCOUNT, .user = user };
 	CLEANUP(db_release) struct db *db = NULL;
-	struct journal_entry entry = { .kind = JOURNAL_ACCOUNT };
 
-	if (!intern_user(server->interned, account->user_id, &entry.user, err) || !db_acquire(server->pool, &db, err) ||
-	    !db_begin(db, err) || !insert_account(db, account, entry.user, hash, err) ||
-	    !settle_registration(db, account, err) ||
-	    !db_exec(db, &INSERT_DISPLAYNAME,
-		     DB_PARAMS(db_int(entry.user), db_text(profile_quoted(arena, displayname))), NULL, err) ||
-	    !journal_append(server->journal, db, &entry, 1, NULL, err))
+	return db_acquire(server->pool, &db, err) && db_begin(db, err) &&
+	       insert_account(db, account, user, hash, err) && settle_registration(db, account, err) &&
+	       db_exec(db, &INSERT_DISPLAYNAME, DB_PARAMS(db_int(user), db_text(profile_quoted(arena, displayname))),
+		       NULL, err) &&
+	       journal_append(server->journal, db, &entry, 1, NULL, err);
+}
+
+bool account_create(struct server *server, const struct new_account *account, nid_t *ret_user, struct err *err)
+{
+	nid_t user;
+
+	if (!intern_user(server->interned, account->user_id, &user, err) || !write_account(server, account, user, err))
 		return err_detail(err, "create an account");
-	*ret_user = entry.user;
+	auto_join(server, account, user);
+	*ret_user = user;
 	return true;
 }
 

@@ -6,6 +6,8 @@
 #include "matrix/slice.h"
 #include "rooms/memberships.h"
 
+#define UNSTABLE_PROFILE "/_matrix/client/unstable/uk.tcpip.msc4133/profile/"
+
 #define MAX_FIELD_NAME  255
 #define MAX_DISPLAYNAME 256 /* these two as Synapse has them */
 #define MAX_AVATAR_URL  1000
@@ -161,6 +163,7 @@ static bool delete_field(struct request *req, struct err *err)
 	       reply_empty(req);
 }
 
+/* The last four: what the endpoints were called before version 1.16. */
 const struct route profile_routes[] = {
 	{ HTTP_GET, "/_matrix/client/v3/profile/{userId}", AUTH_OPTIONAL, LIMIT_NONE, get_profile,
 	  .flags = ROUTE_GUEST },
@@ -170,5 +173,13 @@ const struct route profile_routes[] = {
 	  .flags = ROUTE_GUEST },
 	{ HTTP_DELETE, "/_matrix/client/v3/profile/{userId}/{keyName}", AUTH_USER, LIMIT_NONE, delete_field,
 	  .flags = ROUTE_GUEST },
+	{ HTTP_GET, UNSTABLE_PROFILE "{userId}", AUTH_OPTIONAL, LIMIT_NONE, get_profile,
+	  .flags = ROUTE_GUEST | ROUTE_UNLISTED },
+	{ HTTP_GET, UNSTABLE_PROFILE "{userId}/{keyName}", AUTH_OPTIONAL, LIMIT_NONE, get_field,
+	  .flags = ROUTE_GUEST | ROUTE_UNLISTED },
+	{ HTTP_PUT, UNSTABLE_PROFILE "{userId}/{keyName}", AUTH_USER, LIMIT_NONE, put_field,
+	  .flags = ROUTE_GUEST | ROUTE_UNLISTED },
+	{ HTTP_DELETE, UNSTABLE_PROFILE "{userId}/{keyName}", AUTH_USER, LIMIT_NONE, delete_field,
+	  .flags = ROUTE_GUEST | ROUTE_UNLISTED },
 	{ 0 },
 };

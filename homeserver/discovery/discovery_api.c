@@ -102,6 +102,7 @@ static bool get_capabilities(struct request *req, struct err *err UNUSED)
 	json_object_set_new(list, "m.set_displayname", enabled(options->enable_set_displayname));
 	json_object_set_new(list, "m.set_avatar_url", enabled(options->enable_set_avatar_url));
 	json_object_set_new(list, "m.profile_fields", profile_fields(options));
+	json_object_set_new(list, "uk.tcpip.msc4133.profile_fields", profile_fields(options));
 	json_object_set_new(list, "m.3pid_changes", enabled(false));
 	json_object_set_new(list, "m.get_login_token", enabled(options->login_via_existing_session.enabled));
 	json_object_set_new(list, "m.forget_forced_upon_leave", enabled(options->forget_rooms_on_leave));
