@@ -11,6 +11,7 @@
 #include "sync/sync.h"
 #include "timeline/timeline_api.h"
 #include "to_device/to_device.h"
+#include "typing/typing.h"
 #include "userdata/userdata.h"
 
 const struct route *const server_routes[] = {
@@ -29,6 +30,7 @@ const struct route *const server_routes[] = {
 	tag_routes,
 	filter_routes,
 	receipt_routes,
+	typing_routes,
 	keys_routes,
 	cross_signing_routes,
 	backup_routes,

@@ -15,6 +15,7 @@
 #include "state/state_store.h"
 #include "sync/waiters.h"
 #include "to_device/to_device.h"
+#include "typing/typing.h"
 #include "userdata/userdata.h"
 
 extern const struct migration hearth_migrations[];
@@ -82,6 +83,10 @@ bool server_open(const struct server_setup *setup, struct server **ret_server, s
 	server->to_device = to_device_new(server, cache / 64);
 	server->push = push_new(server, cache / 64);
 	server->waiters = waiters_new(server);
+	if (!typing_open(server, &server->typing, err)) {
+		server_close(server);
+		return false;
+	}
 	*ret_server = server;
 	return true;
 }
@@ -89,8 +94,10 @@ bool server_open(const struct server_setup *setup, struct server **ret_server, s
 /* In the opposite order: the journal last of what uses the pool, for the others are its observers. */
 void server_close(struct server *server)
 {
+	typing_stop(server->typing);
 	if (server->journal)
 		journal_close(server->journal);
+	typing_free(server->typing);
 	waiters_free(server->waiters);
 	to_device_free(server->to_device);
 	keys_free(server->keys);

@@ -49,6 +49,7 @@ struct server {
 	struct to_device *to_device;
 	struct limits *limits;
 	struct push *push; /* push rules */
+	struct typing *typing;
 	struct waiters *waiters; /* parked polls by what wakes them */
 	struct http *http;
 	struct server_metrics *metrics;

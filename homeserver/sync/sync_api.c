@@ -2,6 +2,7 @@
 #include "accounts/accounts.h"
 #include "keys/keys.h"
 #include "sync/sync_internal.h"
+#include "typing/typing.h"
 #include "userdata/userdata.h"
 
 #define MAX_TIMEOUT_MS  120000
@@ -84,7 +85,8 @@ static bool park(struct request *req, const struct question *question, const str
 	parked->unstable_state_after = question->unstable_state_after;
 	parked->deadline_ms = question->deadline_ms;
 	parked->filter = question->filter.len ? x_strdup(question->filter) : NULL;
-	parked->waiter = (struct waiter){ .user = question->user->nid, .device = question->user->device, .looked_at = sync->now.pos };
+	parked->waiter = (struct waiter){ .user = question->user->nid, .device = question->user->device, .looked_at = sync->now.pos,
+					     .looked_at_ephemeral = sync->now.ephemeral };
 	parked->waiter.rooms = joined_rooms(sync, &parked->waiter.room_count);
 	return request_park(req, &(struct park){ .state = parked, .resume = resume, .free_state = free_parked, .on_parked = on_parked,
 	                                         .on_resumed = on_resumed, .deadline_ms = parked->deadline_ms });
@@ -134,9 +136,17 @@ static bool write_answer(struct sync *sync, struct err *err)
 	return buf_ok(out) || err_internal(err, "an answer to /sync of more than %zu bytes", SYNC_MAX_RESPONSE);
 }
 
+static bool read_gap(struct sync *sync, struct err *err)
+{
+	if (!gap_read(sync, err))
+		return false;
+	typing_add_to_gap(sync);
+	return true;
+}
+
 static bool look(struct sync *sync, struct err *err)
 {
-	return memberships_of_user(sync->server, sync->user->nid, sync->arena, &sync->rooms, &sync->room_count, err) && gap_read(sync, err) &&
+	return memberships_of_user(sync->server, sync->user->nid, sync->arena, &sync->rooms, &sync->room_count, err) && read_gap(sync, err) &&
 	       sync_complete_gaps(sync, err) && account_data_load(sync, err) && receipts_load(sync, err) && sync_take_to_device(sync, err) &&
 	       write_answer(sync, err);
 }
@@ -161,6 +171,8 @@ static bool answer(struct request *req, const struct question *question, bool ma
 	if (!parse_filter(&sync, question->filter, err))
 		return false;
 	sync.now.pos = journal_position(req->server->journal);
+	/* Another process may have given the token out, and be ahead. */
+	sync.now.ephemeral = MAX(typing_position(req->server->typing), sync.since.ephemeral);
 	ok = look(&sync, err);
 	gap_done(&sync.gap);
 	if (!ok)
@@ -187,7 +199,7 @@ static bool resume(struct request *req, void *state, enum wake_cause cause, stru
 		return reply_empty(req); /* nobody hears it */
 	if (cause != WAKE_STOPPING && (!journal_barrier(req->server->journal, err) || !session_alive(req->server, &parked->user, req->arena, err)))
 		return false;
-	return answer(req, &question, cause == WAKE_EVENT, err);
+	return answer(req, &question, cause == WAKE_EVENT && !parked->waiter.ended, err);
 }
 
 static bool read_since(struct request *req, struct question *question, struct err *err)

@@ -18,7 +18,7 @@ struct room_gap {
 	int64_t seq_now, root_now;
 	bool events;       /* events, or a change of the state */
 	bool members;      /* a member event among them */
-	bool receipts, account_data;
+	bool receipts, account_data, typing;
 	bool own_membership;
 	bool newly_joined; /* since then, or again in between: all of the room is new to the client */
 };
@@ -124,6 +124,10 @@ struct ephemeral {
 void ephemeral_begin(struct ephemeral *ephemeral, const char *type); /* the caller writes the content and a brace */
 bool receipts_load(struct sync *sync, struct err *err);              /* receipts/receipts_sync.c */
 void receipts_write(const struct sync *sync, const struct room_gap *gap, struct ephemeral *ephemeral);
+
+/* typing/typing_sync.c */
+void typing_add_to_gap(struct sync *sync);
+bool typing_write(const struct sync *sync, const struct room_gap *gap, struct ephemeral *ephemeral, struct err *err);
 
 /* rooms.{join,invite,knock,leave}, with its braces. */
 bool sync_write_rooms(struct sync *sync, struct err *err);

@@ -270,16 +270,19 @@ void ephemeral_begin(struct ephemeral *ephemeral, const char *type)
 	buf_printf(ephemeral->out, "{\"type\":\"%s\",\"content\":", type);
 }
 
-static bool write_ephemeral(const struct sync *sync, const struct room_section *section, struct buf *out)
+static bool write_ephemeral(const struct sync *sync, const struct room_section *section, struct buf *out, bool *news, struct err *err)
 {
 	struct ephemeral ephemeral = { .out = out };
 
 	if (section->left || !event_filter_wants_room(&sync->filter.ephemeral, section->info.room_id))
-		return false;
+		return true;
 	receipts_write(sync, &section->gap, &ephemeral);
+	if (!typing_write(sync, &section->gap, &ephemeral, err))
+		return false;
 	if (ephemeral.any)
 		BUF_LIT(out, "]}");
-	return ephemeral.any;
+	*news |= ephemeral.any;
+	return true;
 }
 
 static const char *state_name(const struct sync *sync)
@@ -305,7 +308,8 @@ bool sync_write_room(struct sync *sync, const struct room_section *section, stru
 	if (!write_timeline(sync, section, &timeline, out, err))
 		return false;
 	news = account_data_write_room(sync, &section->info, out);
-	news |= write_ephemeral(sync, section, out);
+	if (!write_ephemeral(sync, section, out, &news, err))
+		return false;
 	*ret_news = news || timeline.count || state_count || sync->initial || section->gap.newly_joined || section->left;
 	return true;
 }

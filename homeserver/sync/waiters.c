@@ -1,6 +1,7 @@
 #include "sync/waiters.h"
 
 #include "journal/journal.h"
+#include "typing/typing.h"
 
 #define MAX_PER_DEVICE 10
 
@@ -164,8 +165,10 @@ static void add_to_user(struct waiters *waiters, struct waiter *waiter)
 		if (!oldest || w->age < oldest->age)
 			oldest = w;
 	}
-	if (of_device >= MAX_PER_DEVICE)
+	if (of_device >= MAX_PER_DEVICE) {
+		oldest->ended = true;
 		wake(oldest);
+	}
 	waiter->previous_of_user = NULL;
 	waiter->next_of_user = first;
 	if (first)
@@ -189,10 +192,10 @@ void waiter_file(struct waiters *waiters, struct waiter *waiter, struct parked *
 void waiter_check(struct waiters *waiters, struct waiter *waiter)
 {
 	/* Not under our lock: the journal calls us with its own held. What is applied from here on finds the waiter filed. */
-	int64_t position = journal_position(waiters->server->journal);
+	int64_t position = journal_position(waiters->server->journal), ephemeral = typing_position(waiters->server->typing);
 	LOCKED(&waiters->lock);
 
-	if (waiter->filed && position > waiter->looked_at)
+	if (waiter->filed && (position > waiter->looked_at || ephemeral > waiter->looked_at_ephemeral))
 		wake(waiter);
 }
 
