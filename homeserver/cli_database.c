@@ -1,4 +1,5 @@
 /* migrate, check-database. */
+#include "check/check.h"
 #include "cli.h"
 #include "db/migrate.h"
 #include "deployment.h"
@@ -57,4 +58,38 @@ int cli_migrate(const struct command *command, int argc, char **argv)
 		return cli_error(&err);
 	printf("%zu migrations applied, %zu in all\n", applied, hearth_migration_count);
 	return CLI_DONE;
+}
+
+static bool check_deployment(const struct deployment *deployment, const struct check *check, size_t *ret_problems, struct err *err)
+{
+	CLEANUP(db_pool_free) struct db_pool *pool = db_pool_new(&deployment->setup.database);
+
+	return check_database(pool, check, ret_problems, err);
+}
+
+static void print_problem(void *context, struct str problem)
+{
+	fprintf(context, "%.*s\n", STR_ARG(problem));
+}
+
+int cli_check_database(const struct command *command, int argc, char **argv)
+{
+	CLEANUP(deployment_close) struct deployment deployment = { 0 };
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	const struct check check = { print_problem, stdout };
+	struct config_strings files = { 0 };
+	struct err err = { 0 };
+	size_t problems = 0;
+	int status;
+
+	if (!read_arguments(command, argc, argv, arena, &files, &status))
+		return status;
+	if (!deployment_read(&deployment, files, &err) || !deployment_connect(&deployment, &err) ||
+	    !check_deployment(&deployment, &check, &problems, &err))
+		return cli_error(&err);
+	if (problems)
+		printf("%zu problems\n", problems);
+	else
+		printf("No problems\n");
+	return problems ? CLI_FAILED : CLI_DONE;
 }

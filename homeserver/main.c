@@ -24,6 +24,8 @@ static const struct command commands[] = {
 	  cli_generate_config },
 	{ "check-config", "[FILE]...", "Reads a configuration and says what is wrong with it, line by line",
 	  CONFIG_HELP HELP_HELP, cli_check_config },
+	{ "check-database", "[--config FILE]...", "Verifies every invariant of the database", CONFIG_HELP HELP_HELP,
+	  cli_check_database },
 	{ "migrate", "[--config FILE]...", "Brings the database up to date, as the server does when it starts",
 	  CONFIG_HELP HELP_HELP, cli_migrate },
 	{ "create-user", "[--config FILE]... [NAME]", "Creates an account",
