@@ -1,6 +1,7 @@
 #include "relations/relations.h"
 
 #include "interned/interned.h"
+#include "userdata/userdata.h"
 
 static const struct write_table RELATION_TABLE = {
 	.statement = { "relation_insert",
@@ -38,12 +39,21 @@ static bool read_relation(struct str content, struct arena *arena, struct relati
 	return true;
 }
 
+/* An edit says what is new; of an encrypted one only its readers see that. */
+static bool is_empty_edit(const struct pdu *pdu, const struct relation *relation)
+{
+	struct str new_content;
+
+	return str_eq(relation->rel_type, STR("m.replace")) && !str_eq(pdu->type, STR("m.room.encrypted")) &&
+	       !(slice_get(pdu->content, STR("m.new_content"), &new_content) && slice_type(new_content) == SLICE_OBJECT);
+}
+
 bool relations_add(struct write_set *set, const struct event_added *added, struct err *err UNUSED)
 {
 	const struct event *event = added->event;
 	struct relation relation;
 
-	if (event->key || !read_relation(added->pdu->content, added->arena, &relation))
+	if (event->key || !read_relation(added->pdu->content, added->arena, &relation) || is_empty_edit(added->pdu, &relation))
 		return true;
 	write_set_add(set, &RELATION_TABLE,
 	              DB_PARAMS(db_int(event->nid), db_int(event->room), db_text(relation.target_id), db_text(relation.rel_type), db_int(event->type),
@@ -59,14 +69,31 @@ static const struct db_statement SELECT_ANNOTATION = {
 	" AND r.sender_nid = $3 AND r.key = $4 AND r.type_nid = $5 AND s.redacted_by IS NULL LIMIT 1",
 };
 
-bool relations_check_annotation(struct server *server, nid_t room, nid_t sender, struct str type, struct str content, struct arena *arena, struct err *err)
+/* A thread does not begin at an event that relates to another (modules/threading.md). */
+static bool check_thread_root(struct server *server, struct str root_id, struct arena *arena, struct err *err)
+{
+	struct event root;
+	struct str rel_type;
+
+	if (!event_find(server->events, root_id, arena, &root, err))
+		return false;
+	if (root.nid && slice_path(root.json, &rel_type, STR("content"), STR("m.relates_to"), STR("rel_type")))
+		return err_status(err, 400, M_UNKNOWN, "A thread cannot begin at an event that relates to another");
+	return true;
+}
+
+bool relations_check(struct server *server, nid_t room, nid_t sender, struct str type, struct str content, struct arena *arena, struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
 	struct relation relation;
 	struct db_rows *rows;
 	nid_t type_nid;
 
-	if (!read_relation(content, arena, &relation) || !str_eq(relation.rel_type, STR("m.annotation")) || !relation.key.len)
+	if (!read_relation(content, arena, &relation))
+		return true;
+	if (str_eq(relation.rel_type, STR("m.thread")))
+		return check_thread_root(server, relation.target_id, arena, err);
+	if (!str_eq(relation.rel_type, STR("m.annotation")) || !relation.key.len)
 		return true;
 	if (!find_type(server->interned, type, &type_nid, err) || !db_acquire(server->pool, &db, err) ||
 	    !db_query(db, &SELECT_ANNOTATION,
@@ -79,19 +106,23 @@ bool relations_check_annotation(struct server *server, nid_t room, nid_t sender,
 
 /* --- bundles --- */
 
-/* Of each target: its latest valid edit, its thread's summary, its references. One pass over the index for all targets. */
+/*
+ * Of each target: its latest valid edit, its thread's summary, its references. Target by target along the index, whatever the statistics say; most have none.
+ */
 static const struct db_statement SELECT_BUNDLES = {
 	"relation_bundles",
-	"SELECT t.at, r.rel_type, max(r.event_nid) FILTER (WHERE r.rel_type <> 'm.replace'),"
-	" (array_agg(r.event_nid ORDER BY e.origin_server_ts DESC, e.event_id DESC) FILTER (WHERE r.rel_type = 'm.replace' AND r.sender_nid = t.sender"
-	"  AND r.type_nid = t.type))[1],"
-	" count(*), bool_or(r.sender_nid = $5),"
-	" (array_agg(r.event_nid ORDER BY r.room_seq DESC, r.sub DESC) FILTER (WHERE r.rel_type = 'm.thread'))[1],"
-	" (array_agg(e.event_id ORDER BY r.room_seq, r.sub) FILTER (WHERE r.rel_type = 'm.reference'))[1:100]"
-	" FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS t (id, sender, type, at)"
-	" JOIN event_relations r ON r.room_nid = $4 AND r.target_id = t.id AND r.rel_type IN ('m.replace', 'm.thread', 'm.reference')"
-	" JOIN events e ON e.event_nid = r.event_nid JOIN event_state s ON s.event_nid = r.event_nid AND s.redacted_by IS NULL AND s.verdict = 0"
-	" GROUP BY t.at, r.rel_type",
+	"SELECT t.at, b.* FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS t (id, sender, type, at) CROSS JOIN LATERAL ("
+	" SELECT r.rel_type,"
+	"  (array_agg(r.event_nid ORDER BY r.ts DESC, r.event_id DESC) FILTER (WHERE r.rel_type = 'm.replace' AND r.sender_nid = t.sender"
+	"   AND r.type_nid = t.type))[1],"
+	"  count(*) FILTER (WHERE NOT r.sender_nid = ANY($6::bigint[])), bool_or(r.sender_nid = $5),"
+	"  (array_agg(r.event_nid ORDER BY r.room_seq DESC, r.sub DESC) FILTER (WHERE r.rel_type = 'm.thread' AND NOT r.sender_nid = ANY($6::bigint[])))[1],"
+	"  (array_agg(r.event_id ORDER BY r.room_seq, r.sub) FILTER (WHERE r.rel_type = 'm.reference'))[1:100]"
+	" FROM (SELECT r.*, e.origin_server_ts AS ts, e.event_id FROM event_relations r CROSS JOIN LATERAL"
+	"   (SELECT e.origin_server_ts, e.event_id FROM events e WHERE e.event_nid = r.event_nid OFFSET 0) e"
+	"   CROSS JOIN LATERAL (SELECT 1 FROM event_state s WHERE s.event_nid = r.event_nid AND s.redacted_by IS NULL AND s.verdict = 0 OFFSET 0) s"
+	"  WHERE r.room_nid = $4 AND r.target_id = t.id AND r.rel_type IN ('m.replace', 'm.thread', 'm.reference')) r"
+	" GROUP BY r.rel_type) b",
 };
 
 struct bundle {
@@ -102,12 +133,56 @@ struct bundle {
 	size_t reference_count;
 };
 
+/* Whose replies do not count for the reader (modules/ignore_users.md). */
+static bool ignored_users(struct server *server, nid_t reader, struct arena *arena, nid_t **ret_users, size_t *ret_count, struct err *err)
+{
+	struct str content, ignored, key, value, user_id;
+	struct slice_iter iter;
+	nid_t *users = NULL, user;
+	size_t count = 0, cap = 0;
+
+	if (!account_data_get(server, reader, 0, STR("m.ignored_user_list"), arena, &content, err))
+		return false;
+	if (content.len && slice_get(content, STR("ignored_users"), &ignored) && slice_type(ignored) == SLICE_OBJECT) {
+		for (iter = slice_iter(ignored); slice_member(&iter, &key, &value);) {
+			if (!slice_string(key, arena, &user_id) || !find_user(server->interned, user_id, &user, err))
+				return false;
+			if (user)
+				*ARENA_PUSH(arena, users, count, cap) = user;
+		}
+	}
+	*ret_users = users;
+	*ret_count = count;
+	return true;
+}
+
+static const struct db_statement SELECT_RELATED = {
+	"relation_related",
+	"SELECT t.at FROM unnest($1::text[]) WITH ORDINALITY AS t (id, at) WHERE EXISTS (SELECT 1 FROM event_relations r"
+	" WHERE r.room_nid = $2 AND r.target_id = t.id AND r.rel_type IN ('m.replace', 'm.thread', 'm.reference') OFFSET 0)",
+};
+
+/* Nearly all events have no relations: those that have are found by the index alone. */
+static bool any_related(const struct event_view *view, const struct str *ids, size_t count, struct arena *arena, bool *ret_any, struct err *err)
+{
+	CLEANUP(db_release) struct db *db = NULL;
+	struct db_rows *rows;
+
+	if (!db_acquire(view->server->pool, &db, err) ||
+	    !db_query(db, &SELECT_RELATED, DB_PARAMS(db_texts(ids, count), db_int(view->room->nid)), arena, &rows, err))
+		return err_detail(err, "relations of %zu events", count);
+	*ret_any = db_next(rows);
+	return true;
+}
+
 static bool find_bundles(const struct event_view *view, const struct event *events, size_t count, struct arena *arena, struct bundle *bundles,
                          bool *ret_any, struct err *err)
 {
 	struct str *ids = ARENA_ARRAY(arena, count, struct str);
 	int64_t *senders = ARENA_ARRAY(arena, count, int64_t), *types = ARENA_ARRAY(arena, count, int64_t);
 	CLEANUP(db_release) struct db *db = NULL;
+	nid_t *ignored;
+	size_t ignored_count;
 	struct db_rows *rows;
 
 	for (size_t i = 0; i < count; i++) {
@@ -115,35 +190,37 @@ static bool find_bundles(const struct event_view *view, const struct event *even
 		senders[i] = events[i].sender;
 		types[i] = events[i].type;
 	}
-	if (!db_acquire(view->server->pool, &db, err) ||
+	if (!any_related(view, ids, count, arena, ret_any, err) || !*ret_any)
+		return !err->status;
+	if (!ignored_users(view->server, view->reader->user, arena, &ignored, &ignored_count, err) || !db_acquire(view->server->pool, &db, err) ||
 	    !db_query(db, &SELECT_BUNDLES,
-	              DB_PARAMS(db_texts(ids, count), db_ints(senders, count), db_ints(types, count), db_int(view->room->nid), db_int(view->reader->user)),
+	              DB_PARAMS(db_texts(ids, count), db_ints(senders, count), db_ints(types, count), db_int(view->room->nid), db_int(view->reader->user),
+	                        db_ints(ignored, ignored_count)),
 	              arena, &rows, err))
 		return err_detail(err, "relations of %zu events", count);
 	while (db_next(rows)) {
 		struct bundle *bundle = &bundles[db_get_int(rows, 0) - 1];
 		struct str rel_type = db_get_str(rows, 1);
 
-		*ret_any = true;
 		if (str_eq(rel_type, STR("m.replace"))) {
-			bundle->replacement = db_get_nid(rows, 3);
+			bundle->replacement = db_get_nid(rows, 2);
 		} else if (str_eq(rel_type, STR("m.thread"))) {
-			bundle->thread_count = db_get_int(rows, 4);
-			bundle->participated = db_get_bool(rows, 5);
-			bundle->latest = db_get_nid(rows, 6);
+			bundle->thread_count = db_get_int(rows, 3);
+			bundle->participated = db_get_bool(rows, 4);
+			bundle->latest = db_get_nid(rows, 5);
 		} else {
-			bundle->reference_count = db_get_strs(rows, 7, arena, &bundle->references);
+			bundle->reference_count = db_get_strs(rows, 6, arena, &bundle->references);
 		}
 	}
 	return true;
 }
 
-static bool write_event(const struct event_view *view, nid_t nid, struct buf *out, struct arena *arena, struct err *err)
+static bool write_event(const struct event_view *view, nid_t nid, bool bundled, struct buf *out, struct arena *arena, struct err *err)
 {
 	struct event_view plain = *view;
 	struct event event;
 
-	plain.without_relations = true;
+	plain.without_relations = !bundled;
 	return event_load(view->server->events, nid, arena, &event, err) && event_view_write(&plain, out, &event, 1, arena, err);
 }
 
@@ -157,11 +234,19 @@ static bool write_thread(const struct event_view *view, const struct event *root
                          struct err *err)
 {
 	BUF_LIT(out, "{\"latest_event\":");
-	if (!write_event(view, bundle->latest, out, arena, err))
+	if (!write_event(view, bundle->latest, true, out, arena, err))
 		return false;
 	buf_printf(out, ",\"count\":%" PRId64 ",\"current_user_participated\":%s}", bundle->thread_count,
 	           bundle->participated || root->sender == view->reader->user ? "true" : "false");
 	return true;
+}
+
+/* An edit is not edited itself. */
+static bool is_edit(const struct event *event)
+{
+	struct str rel_type;
+
+	return slice_path(event->json, &rel_type, STR("content"), STR("m.relates_to"), STR("rel_type")) && slice_string_eq(rel_type, STR("m.replace"));
 }
 
 static bool write_bundle(const struct event_view *view, const struct event *event, const struct bundle *bundle, struct arena *arena,
@@ -171,9 +256,9 @@ static bool write_bundle(const struct event_view *view, const struct event *even
 	bool first = true;
 
 	buf_char(&out, '{');
-	if (bundle->replacement && !event->redacted_by && !event->key) {
+	if (bundle->replacement && !event->redacted_by && !is_edit(event)) {
 		member(&out, &first, "m.replace");
-		if (!write_event(view, bundle->replacement, &out, arena, err))
+		if (!write_event(view, bundle->replacement, false, &out, arena, err))
 			return false;
 	}
 	if (bundle->thread_count) {
@@ -207,7 +292,7 @@ bool relations_bundle(const struct event_view *view, const struct event *events,
 	if (!find_bundles(view, events, count, arena, bundles, &any, err))
 		return false;
 	for (size_t i = 0; i < count && any; i++) {
-		if (!write_bundle(view, &events[i], &bundles[i], arena, &ret_bundles[i], err))
+		if (!events[i].key && !write_bundle(view, &events[i], &bundles[i], arena, &ret_bundles[i], err))
 			return false;
 	}
 	return true;

@@ -16,7 +16,7 @@ bool relations_add(struct write_set *set, const struct event_added *added, struc
  */
 bool relations_bundle(const struct event_view *view, const struct event *events, size_t count, struct arena *arena, struct str *ret_bundles,
                       struct err *err);
-/* 400 M_DUPLICATE_ANNOTATION when the sender has annotated the event with this key already. */
-bool relations_check_annotation(struct server *server, nid_t room, nid_t sender, struct str type, struct str content, struct arena *arena, struct err *err);
+/* 400 M_DUPLICATE_ANNOTATION when the sender has annotated the event with this key already; 400 M_UNKNOWN for a thread that begins at a related event. */
+bool relations_check(struct server *server, nid_t room, nid_t sender, struct str type, struct str content, struct arena *arena, struct err *err);
 
 extern const struct route relations_routes[];

@@ -2,6 +2,8 @@
  * The way of an event of ours into a room. A draft becomes, on the room's head: prev events, auth events, the signed PDU, the verdict of the auth rules, the
  * state after it, and the rows of a write set.
  */
+#include <sodium.h>
+
 #include "interned/interned.h"
 #include "journal/journal.h"
 #include "matrix/canonical.h"
@@ -393,10 +395,12 @@ bool room_send(struct server *server, const struct room_info *room, const struct
 	return true;
 }
 
-bool room_create(struct server *server, const struct sender *sender, const struct room_creation *creation, struct arena *arena,
-                 struct room_info *ret_room, struct err *err)
+/* From version 12 a room is named by its create event: one that a user makes twice in a millisecond is made a little later. */
+static bool create_once(struct server *server, const struct sender *sender, const struct room_creation *creation, int64_t later_ms, struct arena *arena,
+                        struct room_info *ret_room, bool *ret_taken, struct err *err)
 {
-	struct sending sending = sending_of(server, sender, creation->drafts, creation->count, arena);
+	struct event_draft *drafts = ARENA_ARRAY(arena, creation->count, struct event_draft);
+	struct sending sending = sending_of(server, sender, drafts, creation->count, arena);
 	struct room_write write = {
 		.server = server,
 		.room = { .room_id = creation->room_id, .version = creation->version },
@@ -404,11 +408,34 @@ bool room_create(struct server *server, const struct sender *sender, const struc
 		.build = build_drafts,
 		.context = &sending,
 	};
+	struct room_info taken;
+	struct err ignored;
 
+	memcpy(drafts, creation->drafts, creation->count * sizeof(*drafts));
+	if (later_ms)
+		drafts[0].origin_server_ts = clock_wall_ms() + later_ms;
 	sending.creation = creation;
-	if (!journal_next_ids(server->journal, 1, &write.room.nid, err) || !room_write_first(&write, write_set_new(arena), err))
+	*ret_taken = false;
+	if (!journal_next_ids(server->journal, 1, &write.room.nid, err))
 		return false;
+	if (!room_write_first(&write, write_set_new(arena), err)) {
+		*ret_taken = creation->version->room_id_is_create_hash && write.room.room_id.len &&
+		             room_find(server->rooms, write.room.room_id, arena, &taken, &ignored) && taken.nid;
+		return false;
+	}
 	room_remember_info(server->rooms, &write.room);
 	*ret_room = write.room;
 	return true;
+}
+
+bool room_create(struct server *server, const struct sender *sender, const struct room_creation *creation, struct arena *arena,
+                 struct room_info *ret_room, struct err *err)
+{
+	bool taken = true;
+
+	for (int64_t later_ms = 0; later_ms < 100 && taken; later_ms += 1 + randombytes_uniform(10)) {
+		if (create_once(server, sender, creation, later_ms, arena, ret_room, &taken, err))
+			return true;
+	}
+	return false;
 }

@@ -333,7 +333,7 @@ static bool check_relation(struct request *req, const struct room_info *room, co
 		return true;
 	if (!room_was_sent(req->server, room->nid, req->user->device, draft->type, draft->txn_id, &sent, err))
 		return false;
-	return sent || relations_check_annotation(req->server, room->nid, req->user->nid, draft->type, draft->content, req->arena, err);
+	return sent || relations_check(req->server, room->nid, req->user->nid, draft->type, draft->content, req->arena, err);
 }
 
 static bool put_send(struct request *req, struct err *err)
