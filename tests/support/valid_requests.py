@@ -73,7 +73,10 @@ class World:
         return getattr(self, f"{method.lower()}_{name_of(path)}")()
 
     def whole(self):
-        """Whether ana and bob are still logged in, alone in a few rooms, and can talk."""
+        """Whether ana and bob are still logged in, alone in a few rooms, and can talk, and ana's password is what it was."""
+        login = {"type": "m.login.password", "user": self.ana.user_id, "password": PASSWORD, "device_id": "LOOK"}
+        if self.ana.send("POST", "/login", body=login, token=None).status_code != 200:
+            return False
         for user in (self.ana, self.bob):
             response = user.send("GET", "/joined_rooms")
             if response.status_code != 200 or self.room not in response.json()["joined_rooms"] or len(response.json()["joined_rooms"]) > 20:
