@@ -84,7 +84,8 @@ static bool post_login(struct request *req, struct err *err)
 	struct account account;
 	json_t *answer;
 
-	if (!json_read(req->body, login_fields, &body, err) || !identify(req, &body, &account, err))
+	if (!json_read(req->body, login_fields, &body, err) || !identify(req, &body, &account, err) ||
+	    !limit_take(req->server->limits, LIMIT_LOGIN_ACCOUNT, account.user_id, err))
 		return false;
 	wish = (struct session_wish){ body.device_id, body.initial_device_display_name, body.refresh_token };
 	answer = json_pack("{s:o}", "user_id", json_new_str(account.user_id));

@@ -198,8 +198,7 @@ bool password_login(struct request *req, const json_t *json, struct str fallback
 	    !find_any_case(server, user_id, req->arena, &account, err))
 		return false;
 	key = account.user ? account.user_id : str_sub(user_id, 0, 255);
-	if (!limit_take(server->limits, LIMIT_LOGIN_ACCOUNT, key, err) ||
-	    !limit_login_failures(server, key, req->arena, err))
+	if (!limit_login_failures(server, key, req->arena, err))
 		return false;
 	if (!server->options->password_local || account.deactivated)
 		account.password_hash = STR("");

@@ -7,6 +7,7 @@
 #include "log/log.h"
 #include "options.h"
 
+#define STEPS       20 /* requests that a sign-up may take, with mistakes on the way */
 #define FIRST_SWEEP 65536
 #define MAX_BUCKETS (1 << 20)
 
@@ -43,6 +44,9 @@ static struct config_rate rate_of(const struct rate_options *rates, enum limit_k
 		return rates->message;
 	case LIMIT_SIGN_UP:
 		return rates->registration;
+	case LIMIT_SIGN_UP_STEPS:
+		return (struct config_rate){ rates->registration.per_second * STEPS,
+					     rates->registration.burst_count * STEPS };
 	case LIMIT_ASK_TOKEN:
 		return rates->token_validity;
 	case LIMIT_LOGIN_ADDRESS:
@@ -215,7 +219,8 @@ bool limits_hook(struct request *req, struct err *err)
 	case LIMIT_MESSAGE:
 		return limit_take(limits, LIMIT_SENDING, who, err);
 	case LIMIT_REGISTRATION:
-		return limit_check(limits, LIMIT_SIGN_UP, limit_address(req), err);
+		return limit_take(limits, LIMIT_SIGN_UP_STEPS, limit_address(req), err) &&
+		       limit_check(limits, LIMIT_SIGN_UP, limit_address(req), err);
 	case LIMIT_TOKEN_VALIDITY:
 		return limit_take(limits, LIMIT_ASK_TOKEN, limit_address(req), err);
 	case LIMIT_LOGIN:

@@ -16,7 +16,8 @@ void limits_free(struct limits *limits);
 
 enum limit_kind {
 	LIMIT_SENDING,       /* rc_message, by user */
-	LIMIT_SIGN_UP,       /* rc_registration, by address */
+	LIMIT_SIGN_UP,       /* rc_registration, by address: accounts made */
+	LIMIT_SIGN_UP_STEPS, /* the same twentyfold: requests on the way there */
 	LIMIT_ASK_TOKEN,     /* rc_registration_token_validity, by address */
 	LIMIT_LOGIN_ADDRESS, /* rc_login.address */
 	LIMIT_LOGIN_ACCOUNT, /* rc_login.account, by user ID */
@@ -43,5 +44,5 @@ struct str limit_address(const struct request *req);
 bool limit_login_failures(struct server *server, struct str user_id, struct arena *arena, struct err *err);
 void limit_login_failed(struct server *server, struct str user_id);
 
-/* HTTP hook. LIMIT_REGISTRATION is only checked: sign-up takes several requests, and its last step takes the drop. */
+/* HTTP hook. LIMIT_REGISTRATION takes a step and checks whether there is room for an account: making one takes that. */
 bool limits_hook(struct request *req, struct err *err);
