@@ -14,13 +14,15 @@ static const struct db_statement SELECT_OF_USER = {
 	"SELECT room_nid, membership, event_nid, sender_nid, room_seq, forgotten FROM room_memberships WHERE user_nid = $1 ORDER BY room_nid",
 };
 
-/* Forgetting ends with the next membership. */
+/* Forgetting ends with the next membership. joined_seq stays while the user stays. */
 const struct write_table MEMBERSHIP_TABLE = {
 	.statement = { "membership_upsert",
-	               "INSERT INTO room_memberships (user_nid, room_nid, membership, event_nid, room_seq, sender_nid)"
-	               " SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])"
+	               "INSERT INTO room_memberships AS m (user_nid, room_nid, membership, event_nid, room_seq, sender_nid, joined_seq)"
+	               " SELECT n.*, n.seq FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])"
+	               " AS n (user_nid, room, membership, event, seq, sender)"
 	               " ON CONFLICT (user_nid, room_nid) DO UPDATE SET membership = excluded.membership, event_nid = excluded.event_nid,"
-	               " room_seq = excluded.room_seq, sender_nid = excluded.sender_nid, forgotten = false" },
+	               " room_seq = excluded.room_seq, sender_nid = excluded.sender_nid, forgotten = false,"
+	               " joined_seq = CASE WHEN m.membership = 2 AND excluded.membership = 2 THEN m.joined_seq ELSE excluded.room_seq END" },
 	.order = 40,
 	.column_count = 6,
 	.columns = { DB_INT, DB_INT, DB_INT, DB_INT, DB_INT, DB_INT },

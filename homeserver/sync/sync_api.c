@@ -147,8 +147,8 @@ static bool read_gap(struct sync *sync, struct err *err)
 static bool look(struct sync *sync, struct err *err)
 {
 	return memberships_of_user(sync->server, sync->user->nid, sync->arena, &sync->rooms, &sync->room_count, err) && read_gap(sync, err) &&
-	       sync_complete_gaps(sync, err) && account_data_load(sync, err) && receipts_load(sync, err) && sync_take_to_device(sync, err) &&
-	       write_answer(sync, err);
+	       sync_complete_gaps(sync, err) && account_data_load(sync, err) && receipts_load(sync, err) && unread_load(sync, err) &&
+	       sync_take_to_device(sync, err) && write_answer(sync, err);
 }
 
 /* Looks once; answers if there is news or no time left. */

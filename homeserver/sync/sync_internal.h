@@ -88,6 +88,8 @@ struct sync {
 	struct shown_receipts receipts_of_new_rooms, receipts_moved;
 	struct waiting_message *to_device;
 	size_t to_device_count;
+	struct unread *unread; /* by room */
+	size_t unread_count;
 	struct buf *out;
 	bool news; /* something that a waiting client wants to know */
 };
@@ -108,6 +110,10 @@ bool sync_complete_gaps(struct sync *sync, struct err *err);
 bool account_data_load(struct sync *sync, struct err *err);
 bool account_data_write_global(struct sync *sync, struct err *err);
 bool account_data_write_room(const struct sync *sync, const struct room_info *room, struct buf *out);
+
+/* Unread counts (counts/counts_sync.c): of all rooms that are shown, in one look; then a room's members. */
+bool unread_load(struct sync *sync, struct err *err);
+bool unread_write(struct sync *sync, nid_t room, struct buf *out, struct err *err);
 
 /* Messages to the device (to_device/to_device_sync.c): taken before next_batch is written, which names the last one; then the section, left out when empty. */
 bool sync_take_to_device(struct sync *sync, struct err *err);

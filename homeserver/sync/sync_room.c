@@ -310,6 +310,8 @@ bool sync_write_room(struct sync *sync, const struct room_section *section, stru
 	news = account_data_write_room(sync, &section->info, out);
 	if (!write_ephemeral(sync, section, out, &news, err))
 		return false;
+	if (!section->left && !unread_write(sync, section->info.nid, out, err))
+		return false;
 	*ret_news = news || timeline.count || state_count || sync->initial || section->gap.newly_joined || section->left;
 	return true;
 }

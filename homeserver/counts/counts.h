@@ -1,0 +1,39 @@
+/*
+ * Unread counts (client-server-api "Receiving notifications", "Threading": "Unread counts"): of a room, in each thread and in the main timeline, how many
+ * events notify the user by today's push rules, and how many of these are highlights.
+ *
+ * Each live event has a row with running totals of its thread, by class (lib/matrix/push_rules.h). A user's rules come to a mask over classes, so that
+ *
+ *   count = Σ mask × (totals now − totals at r) − redacted ones − those of ignored users ± the user's own rows
+ *   r     = the latest of: the join, the unthreaded receipts, the thread's receipts, the user's own last event in the thread
+ *
+ * A user has own rows where an event mentions them, or where the room's history visibility hides it from them though they are in the room. Classes that the
+ * rules don't treat alike (keywords, rules on senders or properties) are looked at event by event, the latest COUNTS_MAX_SINGLE unread ones of a thread.
+ *
+ * An event costs one row, a threaded one an upsert more, whatever the room's size; totals are made by the statement that inserts, under the lock on the room's
+ * head that every write to a room holds.
+ */
+#pragma once
+
+#include "matrix/push_rules.h"
+#include "rooms/adders.h"
+
+#define COUNTS_MAIN_THREAD  (-1)
+#define COUNTS_MAX_SINGLE   1000
+#define COUNTS_MAX_MENTIONS 256 /* users of ours that one event can notify by naming them */
+
+/* An event_adder. */
+bool counts_add(struct write_set *set, const struct event_added *added, struct err *err);
+
+/* A room that the user is in, up to an order in it. */
+struct counted_room {
+	nid_t room;
+	int64_t until;
+};
+struct unread {
+	nid_t room, thread; /* the thread's root, or COUNTS_MAIN_THREAD */
+	int64_t notifications, highlights;
+};
+/* Those threads that have any, sorted by room, of all rooms together. Takes connections of the pool. */
+bool counts_read(struct server *server, nid_t user, struct str user_id, const struct counted_room *rooms, size_t count, struct arena *arena,
+                 struct unread **ret_unread, size_t *ret_count, struct err *err);

@@ -1,0 +1,33 @@
+/* What the files of this domain share; nobody else includes it. */
+#pragma once
+
+#include "counts/counts.h"
+
+/* A thread of a room with something unread: orders in (read, until], and how many events of each class these are. */
+struct unread_thread {
+	nid_t room, thread;
+	int64_t read, until;
+	int64_t events[PUSH_CLASSES];
+};
+/* Sorted by room and thread. */
+bool counts_load_threads(struct server *server, nid_t user, const struct counted_room *rooms, size_t count, struct arena *arena,
+                         struct unread_thread **ret_threads, size_t *ret_count, struct err *err);
+
+/* Takes redacted events and those of ignored users out of the threads' events. */
+bool counts_load_gone(struct server *server, const nid_t *ignored, size_t ignored_count, struct unread_thread *threads, size_t count, struct arena *arena,
+                      struct err *err);
+
+/* An event that is not counted by its class alone. */
+struct unread_event {
+	size_t thread; /* which of the threads */
+	nid_t event;
+	enum push_class class;
+	bool mention; /* a row of the user's own; hidden: one that they may not see */
+	bool hidden;
+};
+/* The user's own rows; and of the thread's latest events those whose class is in classes[thread], own ones left out. Neither redacted nor of ignored users. */
+bool counts_load_events(struct server *server, nid_t user, const nid_t *ignored, size_t ignored_count, const struct unread_thread *threads,
+                        const int64_t *classes, size_t count, struct arena *arena, struct unread_event **ret_events, size_t *ret_count, struct err *err);
+
+/* The users of the user's m.ignored_user_list (client-server-api "Ignoring Users") that are known here. */
+bool counts_load_ignored(struct server *server, nid_t user, struct arena *arena, nid_t **ret_ignored, size_t *ret_count, struct err *err);
