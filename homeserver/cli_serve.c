@@ -12,6 +12,7 @@
 #include "observe.h"
 
 struct running {
+	struct notify notify;
 	struct deployment deployment;
 	struct arena *reloads; /* holds all later options: requests may still use earlier ones */
 };
@@ -102,7 +103,7 @@ static void reload(struct running *running)
 	struct config *config;
 	struct err err = { 0 };
 
-	notify_reloading();
+	notify_reloading(&running->notify);
 	if (!log_reopen(&err))
 		log_err(&err);
 	if (options_reload(&deployment->files, deployment->options, running->reloads, &fresh, &config)) {
@@ -116,7 +117,7 @@ static void reload(struct running *running)
 	log_faults(config);
 	if (deployment->options->tls_certificate_path.len && !http_reload_certificates(deployment->server->http, &err))
 		log_err(&err);
-	notify_ready();
+	notify_ready(&running->notify);
 }
 
 static sigset_t handled_signals(void)
@@ -134,7 +135,7 @@ static sigset_t handled_signals(void)
 static void run(struct running *running)
 {
 	const sigset_t signals = handled_signals();
-	int64_t interval = notify_watchdog_interval_ms();
+	int64_t interval = running->notify.watchdog_interval_ms;
 	const struct timespec pause = { .tv_sec = interval / 1000, .tv_nsec = interval % 1000 * 1000000 };
 
 	for (;;) {
@@ -144,7 +145,7 @@ static void run(struct running *running)
 			return;
 		if (signal == SIGHUP)
 			reload(running);
-		notify_watchdog();
+		notify_watchdog(&running->notify);
 	}
 }
 
@@ -169,9 +170,9 @@ static bool listen_and_run(struct running *running, struct err *err)
 	if (ok) {
 		log_listeners(&deployment->setup);
 		log_info("Hearth %s serves %.*s", HEARTH_VERSION, STR_ARG(deployment->options->domains[0].name));
-		notify_ready();
+		notify_ready(&running->notify);
 		run(running);
-		notify_stopping();
+		notify_stopping(&running->notify);
 		log_info("stopping");
 		end_at_the_next_signal();
 	}
@@ -226,7 +227,7 @@ static bool open_log(const struct options *options, struct err *err)
 static int start(struct config_strings files, const struct http_listener *listeners, size_t listener_count)
 {
 	const sigset_t signals = handled_signals();
-	struct running running = { .reloads = arena_new() };
+	struct running running = { .notify = notify_open(), .reloads = arena_new() };
 	struct err err = { 0 };
 	bool ok;
 

@@ -54,44 +54,49 @@ static void the_service_manager_is_told(void **state UNUSED)
 		str_cstr(arena, str_printf(arena, "%s/notify", folder)),
 		str_cstr(arena, str_printf(arena, "@%s", folder)),
 	};
+	struct notify notify;
 
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
 		int fd = open_manager(paths[i]);
 
-		notify_ready();
+		notify = notify_open();
+		assert_null(getenv("NOTIFY_SOCKET"));
+		notify_ready(&notify);
 		assert_told(fd, "READY=1\n");
-		notify_reloading();
+		notify_reloading(&notify);
 		assert_told(fd, "RELOADING=1\nMONOTONIC_USEC=");
-		notify_watchdog();
+		notify_watchdog(&notify);
 		assert_told(fd, "WATCHDOG=1\n");
-		notify_stopping();
+		notify_stopping(&notify);
 		assert_told(fd, "STOPPING=1\n");
 		close(fd);
 	}
 	unlink(paths[0]);
-	notify_ready(); /* nobody listens: no harm */
-	unsetenv("NOTIFY_SOCKET");
-	notify_ready();
+	notify_ready(&notify); /* nobody listens: no harm */
+	notify = notify_open();
+	assert_int_equal(strlen(notify.path), 0);
+	notify_ready(&notify);
+}
+
+static int64_t interval_of(const char *usec, const char *pid)
+{
+	setenv("WATCHDOG_USEC", usec, 1);
+	if (pid)
+		setenv("WATCHDOG_PID", pid, 1);
+	return notify_open().watchdog_interval_ms;
 }
 
 static void the_watchdog_is_fed_twice_in_its_time(void **state UNUSED)
 {
 	char pid[16];
 
-	unsetenv("WATCHDOG_PID");
-	unsetenv("WATCHDOG_USEC");
-	assert_int_equal(notify_watchdog_interval_ms(), 0);
-	setenv("WATCHDOG_USEC", "30000000", 1);
-	assert_int_equal(notify_watchdog_interval_ms(), 15000);
-	setenv("WATCHDOG_PID", "1", 1);
-	assert_int_equal(notify_watchdog_interval_ms(), 0);
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	setenv("WATCHDOG_PID", pid, 1);
-	assert_int_equal(notify_watchdog_interval_ms(), 15000);
-	setenv("WATCHDOG_USEC", "soon", 1);
-	assert_int_equal(notify_watchdog_interval_ms(), 0);
-	unsetenv("WATCHDOG_PID");
-	unsetenv("WATCHDOG_USEC");
+	assert_int_equal(notify_open().watchdog_interval_ms, 0);
+	assert_int_equal(interval_of("30000000", NULL), 15000);
+	assert_int_equal(interval_of("30000000", pid), 15000);
+	assert_int_equal(interval_of("30000000", "1"), 0);
+	assert_int_equal(interval_of("soon", NULL), 0);
+	assert_null(getenv("WATCHDOG_USEC"));
 }
 
 static struct str key_id_of(const struct domain_options *domain, struct arena *arena)
