@@ -100,10 +100,11 @@ static const char *next_start(const char *at, const char *end)
 
 bool slice_member(struct slice_iter *iter, struct str *ret_key, struct str *ret_value)
 {
-	const char *end = iter->rest.ptr + iter->rest.len, *at;
+	const char *end, *at;
 
 	if (!iter->object || iter->rest.len == 0)
 		return false;
+	end = iter->rest.ptr + iter->rest.len;
 	at = next_start(iter->rest.ptr, end);
 	if (at == end)
 		return false;
@@ -117,10 +118,11 @@ bool slice_member(struct slice_iter *iter, struct str *ret_key, struct str *ret_
 
 bool slice_item(struct slice_iter *iter, struct str *ret_value)
 {
-	const char *end = iter->rest.ptr + iter->rest.len, *at;
+	const char *end, *at;
 
 	if (iter->object || iter->rest.len == 0)
 		return false;
+	end = iter->rest.ptr + iter->rest.len;
 	at = next_start(iter->rest.ptr, end);
 	if (at == end)
 		return false;
