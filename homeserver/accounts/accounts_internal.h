@@ -62,6 +62,7 @@ static inline UNUSED struct str token_hash_bytes(const struct token_hash *hash)
 {
 	return (struct str){ (const char *)hash->bytes, sizeof(hash->bytes) };
 }
+bool account_lock(struct db *db, nid_t user, struct err *err);
 /* Deletes tokens and devices but those of `keep` (0: all). */
 bool sessions_delete(struct db *db, nid_t user, nid_t keep, struct err *err);
 /* The refresh token that the pair of the access token came from ends, with its own access token: the new pair is in

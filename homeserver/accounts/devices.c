@@ -71,7 +71,7 @@ bool devices_delete(struct server *server, nid_t user, const struct str *device_
 	struct db_rows *rows;
 	size_t n = 0;
 
-	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) ||
+	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) || !account_lock(db, user, err) ||
 	    !db_query(db, &DELETE_BY_ID, DB_PARAMS(db_int(user), db_texts(device_ids, count)), arena, &rows, err))
 		return err_detail(err, "delete devices");
 	if (!db_row_count(rows))

@@ -74,10 +74,6 @@ bool profile_get(struct server *server, nid_t user, struct str field, struct are
 
 /* --- writing --- */
 
-static const struct db_statement LOCK_ACCOUNT = {
-	"profile_lock_account",
-	"SELECT 1 FROM accounts WHERE user_nid = $1 FOR UPDATE",
-};
 static const struct db_statement SELECT_OTHERS_SIZE = {
 	"profile_select_others_size",
 	"SELECT coalesce(sum(octet_length(field) + octet_length(value) + 6), 0)::bigint FROM profiles WHERE user_nid = "
@@ -98,7 +94,7 @@ static bool check_size(struct db *db, nid_t user, struct str field, struct str v
 {
 	struct db_rows *rows;
 
-	if (!db_query(db, &LOCK_ACCOUNT, DB_PARAMS(db_int(user)), arena, &rows, err) ||
+	if (!account_lock(db, user, err) ||
 	    !db_query(db, &SELECT_OTHERS_SIZE, DB_PARAMS(db_int(user), db_text(field)), arena, &rows, err) ||
 	    !db_next(rows))
 		return false;

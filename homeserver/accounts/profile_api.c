@@ -56,6 +56,9 @@ static bool find_profile(struct request *req, struct str *ret_profile, struct er
 
 	if (!user_id_valid(user_id))
 		return err_set(err, M_INVALID_PARAM, "This is no user ID");
+	/* Who did not authenticate has not passed the barrier yet. */
+	if (!req->user && !journal_barrier(req->server->journal, err))
+		return false;
 	if (!account_find(req->server, user_id, req->arena, &account, err) || !may_look(req, account.user, err))
 		return false;
 	if (!account.user)

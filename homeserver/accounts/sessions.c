@@ -175,10 +175,40 @@ bool session_open(struct server *server, const struct session_request *request, 
 
 /* --- refreshing --- */
 
+/*
+ * What changes a device's tokens holds the device's row, what changes several devices the account's: so changes of one
+ * session come one after the other, whichever of its tokens they begin with.
+ */
+static const struct db_statement LOCK_DEVICE = {
+	"device_lock",
+	"SELECT 1 FROM devices WHERE device_nid = $1 FOR UPDATE",
+};
+static const struct db_statement LOCK_ACCOUNT = {
+	"account_lock",
+	"SELECT 1 FROM accounts WHERE user_nid = $1 FOR NO KEY UPDATE",
+};
+
+static bool lock_row(struct db *db, const struct db_statement *statement, nid_t nid, struct err *err)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	struct db_rows *rows;
+
+	return db_query(db, statement, DB_PARAMS(db_int(nid)), arena, &rows, err);
+}
+
+bool account_lock(struct db *db, nid_t user, struct err *err)
+{
+	return lock_row(db, &LOCK_ACCOUNT, user, err);
+}
+
+static const struct db_statement SELECT_REFRESH_DEVICE = {
+	"refresh_select_device",
+	"SELECT device_nid FROM refresh_tokens WHERE token_hash = $1",
+};
 static const struct db_statement SELECT_REFRESH = {
 	"refresh_select",
 	"SELECT r.token_nid, r.user_nid, r.device_nid, d.device_id, r.expires_ts, r.session_ends_ts, r.previous_nid"
-	" FROM refresh_tokens r JOIN devices d USING (device_nid) WHERE r.token_hash = $1 FOR UPDATE OF r",
+	" FROM refresh_tokens r JOIN devices d USING (device_nid) WHERE r.token_hash = $1",
 };
 /* All successors but the latest: with the one that follows there are two. */
 static const struct db_statement DELETE_SURPLUS = {
@@ -199,11 +229,12 @@ static const struct db_statement FORGET_PREVIOUS = {
 
 bool refresh_retire(struct db *db, nid_t device, nid_t previous, struct err *err)
 {
-	return db_exec(db, &DELETE_PREVIOUS, DB_PARAMS(db_int(device), db_int(previous)), NULL, err) &&
+	return lock_row(db, &LOCK_DEVICE, device, err) &&
+	       db_exec(db, &DELETE_PREVIOUS, DB_PARAMS(db_int(device), db_int(previous)), NULL, err) &&
 	       db_exec(db, &FORGET_PREVIOUS, DB_PARAMS(db_int(device), db_int(previous)), NULL, err);
 }
 
-/* In a transaction: locks the refresh token, says what is to follow. */
+/* In a transaction: locks the refresh token's device, says what is to follow. */
 static bool plan_refresh(struct db *db, struct str refresh_token, int64_t first_nid, struct arena *arena,
 			 struct token_plan *ret_plan, struct session *ret_session, struct err *err)
 {
@@ -211,7 +242,9 @@ static bool plan_refresh(struct db *db, struct str refresh_token, int64_t first_
 	int64_t now = clock_wall_ms();
 	struct db_rows *rows;
 
-	if (!db_query(db, &SELECT_REFRESH, DB_PARAMS(db_bytes(token_hash_bytes(&hash))), arena, &rows, err))
+	if (!db_query(db, &SELECT_REFRESH_DEVICE, DB_PARAMS(db_bytes(token_hash_bytes(&hash))), arena, &rows, err) ||
+	    (db_next(rows) && !lock_row(db, &LOCK_DEVICE, db_get_nid(rows, 0), err)) ||
+	    !db_query(db, &SELECT_REFRESH, DB_PARAMS(db_bytes(token_hash_bytes(&hash))), arena, &rows, err))
 		return false;
 	if (!db_next(rows))
 		return err_set(err, M_UNKNOWN_TOKEN, "This refresh token is not known");
@@ -276,8 +309,9 @@ static const struct db_statement DELETE_TOKEN = {
 
 bool sessions_delete(struct db *db, nid_t user, nid_t keep, struct err *err)
 {
-	return db_exec(db, &DELETE_TOKENS, DB_PARAMS(db_int(user), db_int(keep)), NULL, err) &&
-	       db_exec(db, &DELETE_DEVICES, DB_PARAMS(db_int(user), db_int(keep)), NULL, err);
+	return account_lock(db, user, err) &&
+	       db_exec(db, &DELETE_DEVICES, DB_PARAMS(db_int(user), db_int(keep)), NULL, err) &&
+	       db_exec(db, &DELETE_TOKENS, DB_PARAMS(db_int(user), db_int(keep)), NULL, err);
 }
 
 bool session_close(struct server *server, nid_t user, nid_t device, struct err *err)

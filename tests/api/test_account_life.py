@@ -1,5 +1,7 @@
 """The life of an account beyond sign-up: guests, deactivation, rate limits, and what happens to requests under way when a session ends."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from support.client import PASSWORD, Client, refused, unique
@@ -198,3 +200,19 @@ def test_new_users_join_the_rooms_of_the_configuration(make_deployment):
     closed_room = host.create_room(preset="private_chat", room_alias_name="inner")
     ana = register_with_secret(server, unique("ana"))
     assert set(ana.get("/joined_rooms")["joined_rooms"]) == {open_room, closed_room}
+
+
+def test_refreshes_at_once_on_all_processes_all_get_an_answer_that_holds(ana):
+    """Of as many answers as come of one refresh token the last two are good, and none is an internal error."""
+    login = ana.post("/login", body={"type": "m.login.password", "user": ana.user_id, "password": PASSWORD, "refresh_token": True}, token=None)
+
+    def refresh(process):
+        return ana.on(process).send("POST", "/refresh", body={"refresh_token": login["refresh_token"]}, token=None)
+
+    for _ in range(3):
+        with ThreadPoolExecutor(4) as pool:
+            answers = [answer.json() for answer in pool.map(refresh, range(4)) if answer.status_code == 200]
+        assert len(answers) == 4
+        alive = [answer for answer in answers if ana.send("GET", "/devices", token=answer["access_token"]).status_code == 200]
+        assert 1 <= len(alive) <= 2
+        login = alive[0]
