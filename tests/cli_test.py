@@ -13,7 +13,7 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("serve", "generate-config", "check-config", "migrate", "create-user", "routes", "version")
+COMMANDS = ("serve", "generate-config", "check-config", "check-database", "migrate", "create-user", "routes", "version")
 KEY_LINE = re.compile(r"^ed25519 a_[a-z0-9]{6} [A-Za-z0-9+/]{43}\n$")
 
 
