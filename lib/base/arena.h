@@ -28,7 +28,7 @@ void *arena_array(struct arena *arena, size_t count, size_t size) RETURNS_NONNUL
 /* A list that grows in an arena: makes room for one more of `*items` (whose room is *cap), moving them if needed. */
 void *arena_grow(struct arena *arena, void *items, size_t count, size_t *cap, size_t size) RETURNS_NONNULL;
 #define ARENA_PUSH(arena, items, count, cap)                                                                           \
-	((items) = arena_grow((arena), (items), (count), &(cap), sizeof(*(items))), &(items)[(count)++])
+	((items) = arena_grow((arena), (items), (count), &(cap), sizeof(__typeof__(*(items)))), &(items)[(count)++])
 
 /* Has `fn(object)` called when the arena ends: foreign objects join its life. */
 void arena_defer(struct arena *arena, void (*fn)(void *object), void *object);

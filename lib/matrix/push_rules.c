@@ -27,41 +27,41 @@ const struct str push_kind_names[PUSH_KINDS] = {
 
 /* "Default Override Rules" and "Default Underride Rules", in their order. */
 static const struct {
-	enum push_kind kind;
 	struct str rule_id;
+	enum push_kind kind;
 	bool disabled;
 	const char *conditions, *actions;
 } predefined[] = {
 	/* clang-format off */
-	{ PUSH_OVERRIDE, STR_INIT(".m.rule.master"), true, "[]", "[]" },
-	{ PUSH_OVERRIDE, STR_INIT(".m.rule.suppress_notices"), false,
+	{ STR_INIT(".m.rule.master"), PUSH_OVERRIDE, true, "[]", "[]" },
+	{ STR_INIT(".m.rule.suppress_notices"), PUSH_OVERRIDE, false,
 	  "[" MATCH("content.msgtype", "\"m.notice\"") "]", "[]" },
-	{ PUSH_OVERRIDE, STR_INIT(".m.rule.invite_for_me"), false,
+	{ STR_INIT(".m.rule.invite_for_me"), PUSH_OVERRIDE, false,
 	  "[" TYPE("m.room.member") "," MATCH("content.membership", "\"invite\"") "," MATCH("state_key", USER_ID) "]",
 	  "[" NOTIFY "," SOUND "]" },
-	{ PUSH_OVERRIDE, STR_INIT(".m.rule.member_event"), false, "[" TYPE("m.room.member") "]", "[]" },
-	{ PUSH_OVERRIDE, STR_INIT(".m.rule.is_user_mention"), false,
+	{ STR_INIT(".m.rule.member_event"), PUSH_OVERRIDE, false, "[" TYPE("m.room.member") "]", "[]" },
+	{ STR_INIT(".m.rule.is_user_mention"), PUSH_OVERRIDE, false,
 	  "[{\"key\":\"content.m\\\\.mentions.user_ids\",\"kind\":\"event_property_contains\",\"value\":" USER_ID "}]",
 	  "[" NOTIFY "," SOUND "," HIGHLIGHT "]" },
-	{ PUSH_OVERRIDE, STR_INIT(".m.rule.is_room_mention"), false,
+	{ STR_INIT(".m.rule.is_room_mention"), PUSH_OVERRIDE, false,
 	  "[{\"key\":\"content.m\\\\.mentions.room\",\"kind\":\"event_property_is\",\"value\":true},"
 	  "{\"key\":\"room\",\"kind\":\"sender_notification_permission\"}]",
 	  "[" NOTIFY "," HIGHLIGHT "]" },
-	{ PUSH_OVERRIDE, STR_INIT(".m.rule.tombstone"), false,
+	{ STR_INIT(".m.rule.tombstone"), PUSH_OVERRIDE, false,
 	  "[" TYPE("m.room.tombstone") "," MATCH("state_key", "\"\"") "]", "[" NOTIFY "," HIGHLIGHT "]" },
-	{ PUSH_OVERRIDE, STR_INIT(".m.rule.reaction"), false, "[" TYPE("m.reaction") "]", "[]" },
-	{ PUSH_OVERRIDE, STR_INIT(".m.rule.room.server_acl"), false,
+	{ STR_INIT(".m.rule.reaction"), PUSH_OVERRIDE, false, "[" TYPE("m.reaction") "]", "[]" },
+	{ STR_INIT(".m.rule.room.server_acl"), PUSH_OVERRIDE, false,
 	  "[" TYPE("m.room.server_acl") "," MATCH("state_key", "\"\"") "]", "[]" },
-	{ PUSH_OVERRIDE, STR_INIT(".m.rule.suppress_edits"), false,
+	{ STR_INIT(".m.rule.suppress_edits"), PUSH_OVERRIDE, false,
 	  "[{\"key\":\"content.m\\\\.relates_to.rel_type\",\"kind\":\"event_property_is\",\"value\":\"m.replace\"}]",
 	  "[]" },
-	{ PUSH_UNDERRIDE, STR_INIT(".m.rule.call"), false, "[" TYPE("m.call.invite") "]", "[" NOTIFY "," RING "]" },
-	{ PUSH_UNDERRIDE, STR_INIT(".m.rule.encrypted_room_one_to_one"), false,
+	{ STR_INIT(".m.rule.call"), PUSH_UNDERRIDE, false, "[" TYPE("m.call.invite") "]", "[" NOTIFY "," RING "]" },
+	{ STR_INIT(".m.rule.encrypted_room_one_to_one"), PUSH_UNDERRIDE, false,
 	  "[" TWO_MEMBERS "," TYPE("m.room.encrypted") "]", "[" NOTIFY "," SOUND "]" },
-	{ PUSH_UNDERRIDE, STR_INIT(".m.rule.room_one_to_one"), false, "[" TWO_MEMBERS "," TYPE("m.room.message") "]",
+	{ STR_INIT(".m.rule.room_one_to_one"), PUSH_UNDERRIDE, false, "[" TWO_MEMBERS "," TYPE("m.room.message") "]",
 	  "[" NOTIFY "," SOUND "]" },
-	{ PUSH_UNDERRIDE, STR_INIT(".m.rule.message"), false, "[" TYPE("m.room.message") "]", "[" NOTIFY "]" },
-	{ PUSH_UNDERRIDE, STR_INIT(".m.rule.encrypted"), false, "[" TYPE("m.room.encrypted") "]", "[" NOTIFY "]" },
+	{ STR_INIT(".m.rule.message"), PUSH_UNDERRIDE, false, "[" TYPE("m.room.message") "]", "[" NOTIFY "]" },
+	{ STR_INIT(".m.rule.encrypted"), PUSH_UNDERRIDE, false, "[" TYPE("m.room.encrypted") "]", "[" NOTIFY "]" },
 	/* clang-format on */
 };
 
@@ -215,7 +215,7 @@ void push_rule_insert(struct push_ruleset *set, size_t place, struct push_rule *
 	struct push_rule_list *list = &set->kinds[rule->kind];
 
 	(void)ARENA_PUSH(set->arena, list->items, list->count, list->cap);
-	memmove(&list->items[place + 1], &list->items[place], (list->count - 1 - place) * sizeof(*list->items));
+	memmove(&list->items[place + 1], &list->items[place], (list->count - 1 - place) * sizeof(struct push_rule *));
 	list->items[place] = rule;
 	set->own_count++;
 }
@@ -224,7 +224,7 @@ void push_rule_remove(struct push_ruleset *set, enum push_kind kind, size_t plac
 {
 	struct push_rule_list *list = &set->kinds[kind];
 
-	memmove(&list->items[place], &list->items[place + 1], (list->count - 1 - place) * sizeof(*list->items));
+	memmove(&list->items[place], &list->items[place + 1], (list->count - 1 - place) * sizeof(struct push_rule *));
 	list->count--;
 	set->own_count--;
 }

@@ -96,7 +96,7 @@ bool push_rule_put(struct push_ruleset *set, enum push_kind kind, struct str rul
 	ptrdiff_t present = push_rule_place(set, kind, rule_id);
 	ptrdiff_t place = present >= 0 ? present : (ptrdiff_t)push_own_begin(kind);
 	struct push_rule *rule;
-	struct str object;
+	struct str object = { 0 };
 
 	if (!rule_id_valid(rule_id, err) || !body_read(body, &object, err))
 		return false;
@@ -140,7 +140,7 @@ bool push_rule_put_enabled(struct push_ruleset *set, enum push_kind kind, struct
 			   struct err *err)
 {
 	struct push_rule *rule = rule_find(set, kind, rule_id, err);
-	struct str object, value;
+	struct str object = { 0 }, value;
 
 	if (!rule || !body_read(body, &object, err) || !member_of(object, "enabled", SLICE_BOOL, &value, err))
 		return false;
@@ -153,7 +153,7 @@ bool push_rule_put_actions(struct push_ruleset *set, enum push_kind kind, struct
 {
 	struct push_rule *rule = rule_find(set, kind, rule_id, err);
 	struct push_effect effect;
-	struct str object, actions;
+	struct str object = { 0 }, actions;
 
 	if (!rule || !body_read(body, &object, err) || !actions_of(object, set->arena, &actions, &effect, err))
 		return false;

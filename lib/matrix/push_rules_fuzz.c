@@ -31,14 +31,15 @@ static struct push_ruleset *check_kept(struct str stored, struct arena *arena)
 
 /* Masks don't speak of events that mention the user or are about the user, nor of what encrypted events have in the
  * clear. */
-static bool is_exempt(struct str event, struct str type)
+static bool is_exempt(struct str event, struct str type, struct arena *arena)
 {
 	struct str value, item;
 	struct slice_iter iter;
 
-	if (slice_get(event, STR("state_key"), &value) && slice_string_eq(value, USER))
+	if (slice_get_string(event, STR("state_key"), arena, &value) && str_eq_ascii_nocase(value, USER))
 		return true;
-	if (str_eq(type, STR("m.room.encrypted")) && slice_path(event, &value, STR("content"), STR("body")))
+	if (str_eq_ascii_nocase(type, STR("m.room.encrypted")) &&
+	    slice_path(event, &value, STR("content"), STR("body")))
 		return true;
 	if (!slice_path(event, &value, STR("content"), STR("m.mentions"), STR("user_ids")))
 		return false;
@@ -60,7 +61,7 @@ static void check_mask(const struct push_ruleset *set, struct str json, size_t m
 	uint32_t bit;
 
 	if (!slice_parse(json, &value, &err) || !slice_get_string(value, STR("type"), arena, &type) ||
-	    is_exempt(value, type))
+	    is_exempt(value, type, arena))
 		return;
 	event = push_event(value, STR("!r:x"), STR("@b:x"), member_count, NULL, arena);
 	rule = push_evaluate(set, &event, STR("Ana"));

@@ -12,8 +12,8 @@ enum answer { NO, YES, DEPENDS };
 
 /* What is known of a sample's properties. */
 struct sample {
+	const char *type; /* NULL: none of those named here */
 	enum push_class class;
-	const char *type;          /* NULL: none of those named here */
 	enum answer one_to_one;    /* the room has two members */
 	enum answer notice;        /* msgtype is m.notice */
 	enum answer edit;          /* it replaces another event */
@@ -31,53 +31,61 @@ static const char *const named_types[] = { MESSAGE, ENCRYPTED, CALL, TOMBSTONE, 
 
 static const struct sample samples[] = {
 	/* clang-format off */
-	{ PUSH_MESSAGE_ONE_TO_ONE, MESSAGE, .one_to_one = YES },
-	{ PUSH_MESSAGE_GROUP, MESSAGE },
-	{ PUSH_ENCRYPTED_ONE_TO_ONE, ENCRYPTED, .one_to_one = YES },
-	{ PUSH_ENCRYPTED_GROUP, ENCRYPTED },
-	{ PUSH_NOTICE, MESSAGE, .one_to_one = YES, .notice = YES },
-	{ PUSH_NOTICE, MESSAGE, .notice = YES },
-	{ PUSH_NOTICE, ENCRYPTED, .one_to_one = YES, .notice = YES },
-	{ PUSH_NOTICE, ENCRYPTED, .notice = YES },
-	{ PUSH_CALL, CALL, .one_to_one = DEPENDS },
-	{ PUSH_ROOM_MENTION, MESSAGE, .one_to_one = YES, .edit = DEPENDS, .mentions_room = YES },
-	{ PUSH_ROOM_MENTION, MESSAGE, .edit = DEPENDS, .mentions_room = YES },
-	{ PUSH_ROOM_MENTION, ENCRYPTED, .one_to_one = YES, .edit = DEPENDS, .mentions_room = YES },
-	{ PUSH_ROOM_MENTION, ENCRYPTED, .edit = DEPENDS, .mentions_room = YES },
-	{ PUSH_ROOM_MENTION, CALL, .one_to_one = DEPENDS, .edit = DEPENDS, .mentions_room = YES },
-	{ PUSH_ROOM_MENTION, TOMBSTONE, .one_to_one = DEPENDS, .edit = DEPENDS, .mentions_room = YES },
-	{ PUSH_ROOM_MENTION, NULL, .one_to_one = DEPENDS, .edit = DEPENDS, .mentions_room = YES },
-	{ PUSH_TOMBSTONE, TOMBSTONE, .one_to_one = DEPENDS, .edit = DEPENDS },
-	{ PUSH_OTHER, NULL, .one_to_one = DEPENDS, .edit = DEPENDS },
-	{ PUSH_OTHER, NULL, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = YES, .mentions_room = DEPENDS },
-	{ PUSH_OTHER, MEMBER, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = DEPENDS, .mentions_room = DEPENDS },
-	{ PUSH_OTHER, TOMBSTONE, .one_to_one = DEPENDS, .edit = DEPENDS },
-	{ PUSH_OTHER, TOMBSTONE, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = YES, .mentions_room = DEPENDS },
-	{ PUSH_OTHER, CALL, .one_to_one = DEPENDS, .edit = YES },
-	{ PUSH_OTHER, CALL, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = YES, .mentions_room = DEPENDS },
-	{ PUSH_OTHER, MESSAGE, .one_to_one = DEPENDS, .edit = YES },
-	{ PUSH_OTHER, MESSAGE, .one_to_one = DEPENDS, .edit = YES, .notice = YES, .mentions_room = DEPENDS },
-	{ PUSH_OTHER, MESSAGE, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = YES, .mentions_room = YES },
-	{ PUSH_OTHER, ENCRYPTED, .one_to_one = DEPENDS, .edit = YES },
-	{ PUSH_OTHER, ENCRYPTED, .one_to_one = DEPENDS, .edit = YES, .notice = YES, .mentions_room = DEPENDS },
-	{ PUSH_OTHER, ENCRYPTED, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = YES, .mentions_room = YES },
+	{ MESSAGE, PUSH_MESSAGE_ONE_TO_ONE, .one_to_one = YES },
+	{ MESSAGE, PUSH_MESSAGE_GROUP },
+	{ ENCRYPTED, PUSH_ENCRYPTED_ONE_TO_ONE, .one_to_one = YES },
+	{ ENCRYPTED, PUSH_ENCRYPTED_GROUP },
+	{ MESSAGE, PUSH_NOTICE, .one_to_one = YES, .notice = YES },
+	{ MESSAGE, PUSH_NOTICE, .notice = YES },
+	{ ENCRYPTED, PUSH_NOTICE, .one_to_one = YES, .notice = YES },
+	{ ENCRYPTED, PUSH_NOTICE, .notice = YES },
+	{ CALL, PUSH_CALL, .one_to_one = DEPENDS },
+	{ MESSAGE, PUSH_ROOM_MENTION, .one_to_one = YES, .edit = DEPENDS, .mentions_room = YES },
+	{ MESSAGE, PUSH_ROOM_MENTION, .edit = DEPENDS, .mentions_room = YES },
+	{ ENCRYPTED, PUSH_ROOM_MENTION, .one_to_one = YES, .edit = DEPENDS, .mentions_room = YES },
+	{ ENCRYPTED, PUSH_ROOM_MENTION, .edit = DEPENDS, .mentions_room = YES },
+	{ CALL, PUSH_ROOM_MENTION, .one_to_one = DEPENDS, .edit = DEPENDS, .mentions_room = YES },
+	{ TOMBSTONE, PUSH_ROOM_MENTION, .one_to_one = DEPENDS, .edit = DEPENDS, .mentions_room = YES },
+	{ NULL, PUSH_ROOM_MENTION, .one_to_one = DEPENDS, .edit = DEPENDS, .mentions_room = YES },
+	{ TOMBSTONE, PUSH_TOMBSTONE, .one_to_one = DEPENDS, .edit = DEPENDS },
+	{ NULL, PUSH_OTHER, .one_to_one = DEPENDS, .edit = DEPENDS },
+	{ NULL, PUSH_OTHER, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = YES, .mentions_room = DEPENDS },
+	{ MEMBER, PUSH_OTHER, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = DEPENDS, .mentions_room = DEPENDS },
+	{ TOMBSTONE, PUSH_OTHER, .one_to_one = DEPENDS, .edit = DEPENDS },
+	{ TOMBSTONE, PUSH_OTHER, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = YES, .mentions_room = DEPENDS },
+	{ CALL, PUSH_OTHER, .one_to_one = DEPENDS, .edit = YES },
+	{ CALL, PUSH_OTHER, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = YES, .mentions_room = DEPENDS },
+	{ MESSAGE, PUSH_OTHER, .one_to_one = DEPENDS, .edit = YES },
+	{ MESSAGE, PUSH_OTHER, .one_to_one = DEPENDS, .edit = YES, .notice = YES, .mentions_room = DEPENDS },
+	{ MESSAGE, PUSH_OTHER, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = YES, .mentions_room = YES },
+	{ ENCRYPTED, PUSH_OTHER, .one_to_one = DEPENDS, .edit = YES },
+	{ ENCRYPTED, PUSH_OTHER, .one_to_one = DEPENDS, .edit = YES, .notice = YES, .mentions_room = DEPENDS },
+	{ ENCRYPTED, PUSH_OTHER, .one_to_one = DEPENDS, .edit = DEPENDS, .notice = YES, .mentions_room = YES },
 	/* clang-format on */
 };
 
 /* What mentions the user, without being a notice or a membership. */
 static const struct sample mentions[] = {
 	/* clang-format off */
-	{ PUSH_CLASSES, MESSAGE, .one_to_one = YES, .edit = DEPENDS, .mentions_room = DEPENDS, .mentions_user = true },
-	{ PUSH_CLASSES, MESSAGE, .edit = DEPENDS, .mentions_room = DEPENDS, .mentions_user = true },
-	{ PUSH_CLASSES, NULL, .one_to_one = DEPENDS, .edit = DEPENDS, .mentions_room = DEPENDS, .mentions_user = true },
+	{ MESSAGE, PUSH_CLASSES, .one_to_one = YES, .edit = DEPENDS, .mentions_room = DEPENDS, .mentions_user = true },
+	{ MESSAGE, PUSH_CLASSES, .edit = DEPENDS, .mentions_room = DEPENDS, .mentions_user = true },
+	{ NULL, PUSH_CLASSES, .one_to_one = DEPENDS, .edit = DEPENDS, .mentions_room = DEPENDS, .mentions_user = true },
 	/* clang-format on */
 };
+
+/* As event_match compares: without regard to case. */
+static bool text_matches(struct push_event *event, struct str value, struct str folded)
+{
+	struct str text;
+
+	return slice_string(value, event->arena, &text) && str_eq(push_fold(text, event->arena), folded);
+}
 
 static bool has_type(struct push_event *event, struct str type)
 {
 	struct str value;
 
-	return slice_get(event->json, STR("type"), &value) && slice_string_eq(value, type);
+	return slice_get(event->json, STR("type"), &value) && text_matches(event, value, type);
 }
 
 static bool is_edit(struct push_event *event)
@@ -103,7 +111,7 @@ static bool is_notice(struct push_event *event)
 	struct str value;
 
 	return slice_path(event->json, &value, STR("content"), STR("msgtype")) &&
-	       slice_string_eq(value, STR("m.notice"));
+	       text_matches(event, value, STR("m.notice"));
 }
 
 enum push_class push_class_of(struct push_event *event)

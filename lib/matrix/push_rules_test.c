@@ -476,36 +476,34 @@ static void refuses_malformed_rules(void **state UNUSED)
 {
 	static const struct {
 		enum push_kind kind;
-		const char *rule_id, *body;
 		enum errcode code;
+		const char *rule_id, *body;
 	} cases[] = {
 		/* clang-format off */
-		{ PUSH_OVERRIDE, "r", "", M_NOT_JSON },
-		{ PUSH_OVERRIDE, "r", "{", M_NOT_JSON },
-		{ PUSH_OVERRIDE, "r", "[]", M_BAD_JSON },
-		{ PUSH_OVERRIDE, "r", "{\"conditions\":[]}", M_MISSING_PARAM },
-		{ PUSH_OVERRIDE, "r", "{\"conditions\":[],\"actions\":\"notify\"}", M_INVALID_PARAM },
-		{ PUSH_OVERRIDE, "r", "{\"conditions\":[],\"actions\":[\"nonsense\"]}", M_INVALID_PARAM },
-		{ PUSH_OVERRIDE, "r", "{\"conditions\":[],\"actions\":[1]}", M_INVALID_PARAM },
-		{ PUSH_OVERRIDE, "r", "{\"conditions\":[],\"actions\":[{}]}", M_INVALID_PARAM },
-		{ PUSH_OVERRIDE, "r", "{\"conditions\":[],\"actions\":[{\"set_tweak\":1}]}", M_INVALID_PARAM },
-		{ PUSH_OVERRIDE, "r", "{\"conditions\":{},\"actions\":[]}", M_INVALID_PARAM },
-		{ PUSH_OVERRIDE, "r", "{\"conditions\":[{}],\"actions\":[]}", M_INVALID_PARAM },
-		{ PUSH_OVERRIDE, "r", "{\"conditions\":[7],\"actions\":[]}", M_INVALID_PARAM },
-		{ PUSH_UNDERRIDE, "r", "{\"conditions\":[{\"kind\":\"event_match\",\"key\":\"type\"}],\"actions\":[]}",
-		  M_INVALID_PARAM },
-		{ PUSH_UNDERRIDE, "r",
-		  "{\"conditions\":[{\"kind\":\"room_member_count\",\"is\":\"few\"}],\"actions\":[]}",
-		  M_INVALID_PARAM },
-		{ PUSH_UNDERRIDE, "r",
-		  "{\"conditions\":[{\"kind\":\"event_property_is\",\"key\":\"a\",\"value\":[]}],\"actions\":[]}",
-		  M_INVALID_PARAM },
-		{ PUSH_CONTENT, "r", "{\"actions\":[]}", M_MISSING_PARAM },
-		{ PUSH_CONTENT, "r", "{\"actions\":[],\"pattern\":1}", M_INVALID_PARAM },
-		{ PUSH_ROOM, ".r", "{\"actions\":[]}", M_INVALID_PARAM },
-		{ PUSH_ROOM, "a/b", "{\"actions\":[]}", M_INVALID_PARAM },
-		{ PUSH_ROOM, "a\\b", "{\"actions\":[]}", M_INVALID_PARAM },
-		{ PUSH_ROOM, "", "{\"actions\":[]}", M_INVALID_PARAM },
+		{ PUSH_OVERRIDE, M_NOT_JSON, "r", "" },
+		{ PUSH_OVERRIDE, M_NOT_JSON, "r", "{" },
+		{ PUSH_OVERRIDE, M_BAD_JSON, "r", "[]" },
+		{ PUSH_OVERRIDE, M_MISSING_PARAM, "r", "{\"conditions\":[]}" },
+		{ PUSH_OVERRIDE, M_INVALID_PARAM, "r", "{\"conditions\":[],\"actions\":\"notify\"}" },
+		{ PUSH_OVERRIDE, M_INVALID_PARAM, "r", "{\"conditions\":[],\"actions\":[\"nonsense\"]}" },
+		{ PUSH_OVERRIDE, M_INVALID_PARAM, "r", "{\"conditions\":[],\"actions\":[1]}" },
+		{ PUSH_OVERRIDE, M_INVALID_PARAM, "r", "{\"conditions\":[],\"actions\":[{}]}" },
+		{ PUSH_OVERRIDE, M_INVALID_PARAM, "r", "{\"conditions\":[],\"actions\":[{\"set_tweak\":1}]}" },
+		{ PUSH_OVERRIDE, M_INVALID_PARAM, "r", "{\"conditions\":{},\"actions\":[]}" },
+		{ PUSH_OVERRIDE, M_INVALID_PARAM, "r", "{\"conditions\":[{}],\"actions\":[]}" },
+		{ PUSH_OVERRIDE, M_INVALID_PARAM, "r", "{\"conditions\":[7],\"actions\":[]}" },
+		{ PUSH_UNDERRIDE, M_INVALID_PARAM, "r",
+		  "{\"conditions\":[{\"kind\":\"event_match\",\"key\":\"type\"}],\"actions\":[]}" },
+		{ PUSH_UNDERRIDE, M_INVALID_PARAM, "r",
+		  "{\"conditions\":[{\"kind\":\"room_member_count\",\"is\":\"few\"}],\"actions\":[]}" },
+		{ PUSH_UNDERRIDE, M_INVALID_PARAM, "r",
+		  "{\"conditions\":[{\"kind\":\"event_property_is\",\"key\":\"a\",\"value\":[]}],\"actions\":[]}" },
+		{ PUSH_CONTENT, M_MISSING_PARAM, "r", "{\"actions\":[]}" },
+		{ PUSH_CONTENT, M_INVALID_PARAM, "r", "{\"actions\":[],\"pattern\":1}" },
+		{ PUSH_ROOM, M_INVALID_PARAM, ".r", "{\"actions\":[]}" },
+		{ PUSH_ROOM, M_INVALID_PARAM, "a/b", "{\"actions\":[]}" },
+		{ PUSH_ROOM, M_INVALID_PARAM, "a\\b", "{\"actions\":[]}" },
+		{ PUSH_ROOM, M_INVALID_PARAM, "", "{\"actions\":[]}" },
 		/* clang-format on */
 	};
 	CLEANUP(arena_free) struct arena *arena = arena_new();
@@ -689,6 +687,45 @@ static void reads_what_is_stored_leniently(void **state UNUSED)
 #define HIGHLIGHTS (BIT(ROOM_MENTION) | BIT(TOMBSTONE))
 #define USUAL      (MESSAGES | ENCRYPTED | BIT(CALL) | HIGHLIGHTS)
 #define ALL        ((1u << PUSH_CLASSES) - 1)
+
+static void tells_the_class_of_events(void **state UNUSED)
+{
+	static const struct {
+		const char *event;
+		enum push_class two, three; /* with that many members */
+	} cases[] = {
+		/* clang-format off */
+		{ BODY("hi"), PUSH_MESSAGE_ONE_TO_ONE, PUSH_MESSAGE_GROUP },
+		{ TYPE("M.Room.Message"), PUSH_MESSAGE_ONE_TO_ONE, PUSH_MESSAGE_GROUP },
+		{ TYPE("m.room.encrypted"), PUSH_ENCRYPTED_ONE_TO_ONE, PUSH_ENCRYPTED_GROUP },
+		{ CONTENT("{\"msgtype\":\"m.notice\"}"), PUSH_NOTICE, PUSH_NOTICE },
+		{ CONTENT("{\"msgtype\":\"m.notice\",\"m.mentions\":{\"room\":true}}"), PUSH_OTHER, PUSH_OTHER },
+		{ CONTENT("{\"m.mentions\":{\"room\":true}}"), PUSH_ROOM_MENTION, PUSH_ROOM_MENTION },
+		{ CONTENT("{\"m.mentions\":{\"room\":true},\"m.relates_to\":{\"rel_type\":\"m.replace\"}}"),
+		  PUSH_ROOM_MENTION, PUSH_ROOM_MENTION },
+		{ "{\"type\":\"m.room.message\",\"sender\":\"@eve:x\",\"content\":{\"m.mentions\":{\"room\":true}}}",
+		  PUSH_MESSAGE_ONE_TO_ONE, PUSH_MESSAGE_GROUP },
+		{ CONTENT("{\"m.relates_to\":{\"rel_type\":\"m.replace\"}}"), PUSH_OTHER, PUSH_OTHER },
+		{ CONTENT("{\"m.relates_to\":{\"rel_type\":\"m.thread\"}}"), PUSH_MESSAGE_ONE_TO_ONE,
+		  PUSH_MESSAGE_GROUP },
+		{ TYPE("m.call.invite"), PUSH_CALL, PUSH_CALL },
+		{ "{\"type\":\"m.room.tombstone\",\"sender\":\"@bob:x\",\"state_key\":\"\",\"content\":{}}",
+		  PUSH_TOMBSTONE, PUSH_TOMBSTONE },
+		{ TYPE("m.room.tombstone"), PUSH_OTHER, PUSH_OTHER },
+		{ TYPE("m.reaction"), PUSH_OTHER, PUSH_OTHER },
+		{ "{}", PUSH_OTHER, PUSH_OTHER },
+		/* clang-format on */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CLEANUP(arena_free) struct arena *arena = arena_new();
+		struct push_event two = make_event(cases[i].event, 2, arena),
+				  three = make_event(cases[i].event, 3, arena);
+
+		if (push_class_of(&two) != cases[i].two || push_class_of(&three) != cases[i].three)
+			fail_msg("%s: %d %d", cases[i].event, (int)push_class_of(&two), (int)push_class_of(&three));
+	}
+}
 
 static void reduces_rulesets_to_masks(void **state UNUSED)
 {
@@ -892,6 +929,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(switches_and_deletes_rules),
 		cmocka_unit_test(stops_at_too_many_rules),
 		cmocka_unit_test(reads_what_is_stored_leniently),
+		cmocka_unit_test(tells_the_class_of_events),
 		cmocka_unit_test(reduces_rulesets_to_masks),
 		cmocka_unit_test(masks_say_what_evaluation_says),
 		cmocka_unit_test(lists_keywords),

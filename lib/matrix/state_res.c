@@ -350,6 +350,18 @@ static const struct res_event **conflicted_events(struct resolution *r, const st
 	return events;
 }
 
+static const struct res_event *find_create(struct resolution *r, const struct res_event *const *conflicted,
+					   size_t count)
+{
+	const struct res_event *create = res_unconflicted_event(r, STR("m.room.create"), STR(""));
+
+	for (size_t i = 0; !create && i < count; i++) {
+		if (res_is(conflicted[i], STR("m.room.create"), STR("")))
+			create = conflicted[i];
+	}
+	return create;
+}
+
 /* 5, and what the sets were given with although they agree on it. */
 static size_t write_entries(struct resolution *r, struct res_entry **ret_entries)
 {
@@ -385,7 +397,8 @@ static bool resolve(struct resolution *r)
 	if (r->input->version->state_resolution == STATE_RES_V1)
 		return res_resolve_v1(r, groups, group_count);
 	conflicted = conflicted_events(r, groups, group_count, &count);
-	return resolve_v2(r, conflicted, count);
+	r->create = find_create(r, conflicted, count);
+	return !r->failed && resolve_v2(r, conflicted, count);
 }
 
 bool state_resolve(const struct res_input *input, struct arena *arena, struct res_entry **ret_entries,

@@ -42,9 +42,10 @@ struct res_input {
 	 * Asked at most once, and only if events would be taken into the auth difference that stand in no set
 	 * (superseded ones): sets ret_in[i] where nids[i] is in the auth chain of some unconflicted event, for such an
 	 * event is in the auth chains of all sets. state_resolve() sees by itself those that conflicted events reach,
-	 * or unconflicted ones of the same keys; what is left is rare, but servers must agree on it. Only events stored
-	 * after the oldest of `nids` can have one of them in their chains: the difference of today's state and the
-	 * state of that time holds them all, and state_res_reach() does the rest. NULL: none is.
+	 * or unconflicted ones of the same keys; what is left is rarely in any, but servers must agree on it. An event
+	 * can only have events in its chain that were stored before it, so of the unconflicted events only those matter
+	 * that are younger than the oldest of `nids`: where numbers grow as events are stored, those with a greater
+	 * number. state_res_reach() does the rest. NULL: none is.
 	 */
 	bool (*in_unconflicted_chains)(void *context, const int64_t *nids, size_t count, bool *ret_in, struct err *err);
 	void *context; /* of both */

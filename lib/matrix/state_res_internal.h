@@ -14,10 +14,11 @@ struct resolution {
 	const struct res_input *input;
 	struct arena *arena;
 	struct err *err;
-	bool failed;           /* a fetch failed inside a look-up: err says how */
-	struct idmap events;   /* all events fetched so far */
-	struct res_map agreed; /* keys among those given on which the sets agree */
-	struct res_map result; /* what is resolved so far, over the unconflicted state */
+	bool failed;                    /* a fetch failed inside a look-up: err says how */
+	struct idmap events;            /* all events fetched so far */
+	const struct res_event *create; /* of the room; in version 12 no event cites it. NULL: no set has one */
+	struct res_map agreed;          /* keys among those given on which the sets agree */
+	struct res_map result;          /* what is resolved so far, over the unconflicted state */
 };
 
 /* The events that the sets have for one key; the auth rules of v1 judge such a group at a time. */

@@ -56,7 +56,7 @@ static int64_t level_of_sender(struct resolution *r, const struct res_event *eve
 {
 	const struct res_event *levels = res_auth_event(r, event, STR("m.room.power_levels"), STR(""));
 	const struct res_event *create = r->input->version->privileged_creators
-						 ? res_unconflicted_event(r, STR("m.room.create"), STR(""))
+						 ? r->create
 						 : res_auth_event(r, event, STR("m.room.create"), STR(""));
 
 	return power_level_of(

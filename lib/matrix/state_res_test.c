@@ -17,7 +17,7 @@
  *
  * IDs stand without their `$`. Types are short: c(reate) p(ower levels) j(oin rules) m(ember) t(opic) n(ame), or as
  * they are. Users are letters: a and b on server x, all others on server y. `-` is nothing: the empty state_key, no
- * auth events, {}; content of m and j is the membership or rule alone.
+ * auth events, an empty state, {}; content of m and j is the membership or rule alone.
  */
 #define MAX_EVENTS 512
 #define MAX_SETS   8
@@ -110,7 +110,7 @@ static int64_t nid_of(const struct room *room, struct str id)
 
 	if (!event)
 		fail_msg("no event %.*s", STR_ARG(id));
-	return event->nid;
+	return event ? event->nid : 0;
 }
 
 static int64_t key_of(struct room *room, struct str type, struct str state_key)
@@ -185,7 +185,7 @@ static struct set read_set(const struct room *room, struct str ids)
 	struct set set = { 0 };
 	struct str id;
 
-	while (str_split(&ids, ' ', &id))
+	while (!str_eq(ids, STR("-")) && str_split(&ids, ' ', &id))
 		set.has[nid_of(room, id) - 1] = true;
 	return set;
 }

@@ -240,7 +240,8 @@ static int by_rising_gen(const void *a, const void *b)
 /* Going up: what has a conflicted event in its auth chain. */
 static void mark_above_conflicted(struct walk *w)
 {
-	qsort(w->all, w->count, sizeof(*w->all), by_rising_gen);
+	assert(w->count); /* the conflicted events */
+	qsort(w->all, w->count, sizeof(struct node *), by_rising_gen);
 	for (size_t i = 0; i < w->count; i++) {
 		struct node *node = w->all[i];
 
