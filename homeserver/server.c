@@ -13,6 +13,7 @@
 #include "rooms/memberships.h"
 #include "rooms/rooms.h"
 #include "state/state_store.h"
+#include "sync/sync.h"
 #include "sync/waiters.h"
 #include "to_device/to_device.h"
 #include "typing/typing.h"
@@ -82,6 +83,7 @@ bool server_open(const struct server_setup *setup, struct server **ret_server, s
 	server->keys = keys_new(server, cache / 64);
 	server->to_device = to_device_new(server, cache / 64);
 	server->push = push_new(server, cache / 64);
+	server->summaries = summaries_new(server, cache / 64);
 	server->waiters = waiters_new(server);
 	if (!typing_open(server, &server->typing, err)) {
 		server_close(server);
@@ -98,6 +100,7 @@ void server_close(struct server *server)
 	if (server->journal)
 		journal_close(server->journal);
 	typing_free(server->typing);
+	summaries_free(server->summaries);
 	waiters_free(server->waiters);
 	to_device_free(server->to_device);
 	keys_free(server->keys);

@@ -50,6 +50,7 @@ struct server {
 	struct limits *limits;
 	struct push *push; /* push rules */
 	struct typing *typing;
+	struct summaries *summaries;
 	struct waiters *waiters; /* parked polls by what wakes them */
 	struct http *http;
 	struct server_metrics *metrics;

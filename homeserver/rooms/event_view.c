@@ -43,7 +43,7 @@ static bool load_extras(const struct event_view *view, const struct event *event
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		extras[i].redaction = loaded[i];
-		if (i && events[i].root_before == root)
+		if (i && events[i].root_after == root)
 			extras[i].membership = extras[i - 1].membership;
 		else if (!membership_at(view->server, view->room->nid, events[i].root_after, view->reader->user_id, &extras[i].membership, err))
 			return false;

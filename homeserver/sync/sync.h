@@ -30,4 +30,8 @@ bool room_points_at(struct server *server, const nid_t *rooms, size_t count, int
 bool sync_write_device_lists(struct server *server, const struct user *user, struct sync_token from, struct sync_token to, struct arena *arena,
                              struct buf *out, struct err *err);
 
+struct summaries;
+struct summaries *summaries_new(struct server *server, size_t cache_bytes);
+void summaries_free(struct summaries *summaries);
+
 extern const struct route sync_routes[];

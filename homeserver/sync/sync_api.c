@@ -147,7 +147,7 @@ static bool read_gap(struct sync *sync, struct err *err)
 static bool look(struct sync *sync, struct err *err)
 {
 	return memberships_of_user(sync->server, sync->user->nid, sync->arena, &sync->rooms, &sync->room_count, err) && read_gap(sync, err) &&
-	       sync_complete_gaps(sync, err) && account_data_load(sync, err) && receipts_load(sync, err) && unread_load(sync, err) &&
+	       sync_complete_gaps(sync, err) && summaries_load(sync, err) && account_data_load(sync, err) && receipts_load(sync, err) && unread_load(sync, err) &&
 	       sync_take_to_device(sync, err) && write_answer(sync, err);
 }
 
@@ -232,6 +232,17 @@ static bool read_filter(struct request *req, struct question *question, struct e
 	return question->filter.len || err_set(err, M_INVALID_PARAM, "There is no such filter");
 }
 
+static bool check_presence(struct request *req, struct err *err)
+{
+	static const struct str known[] = { STR_INIT("offline"), STR_INIT("online"), STR_INIT("unavailable"), STR_INIT("org.matrix.msc3026.busy") };
+	struct str presence = query_param(req, "set_presence");
+	bool found = !presence.ptr;
+
+	for (size_t i = 0; i < ARRAY_LEN(known) && !found; i++)
+		found = str_eq(presence, known[i]);
+	return found || err_set(err, M_INVALID_PARAM, "There is no such presence");
+}
+
 static bool get_sync(struct request *req, struct err *err)
 {
 	struct question question = { .user = req->user };
@@ -239,7 +250,7 @@ static bool get_sync(struct request *req, struct err *err)
 
 	if (!query_int(req, "timeout", 0, INT64_MAX, 0, &timeout_ms, err) || !query_bool(req, "full_state", false, &question.full_state, err) ||
 	    !query_bool(req, "use_state_after", false, &question.state_after, err) ||
-	    !query_bool(req, "org.matrix.msc4222.use_state_after", false, &question.unstable_state_after, err) || !read_since(req, &question, err) ||
+	    !query_bool(req, "org.matrix.msc4222.use_state_after", false, &question.unstable_state_after, err) || !check_presence(req, err) || !read_since(req, &question, err) ||
 	    !read_filter(req, &question, err))
 		return false;
 	question.state_after |= question.unstable_state_after;

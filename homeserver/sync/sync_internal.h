@@ -11,6 +11,16 @@
 #define DEFAULT_TIMELINE  20
 #define MAX_TIMELINE      100
 
+/* Of a joined room (summary.c). */
+#define SUMMARY_HEROES 5
+struct room_summary {
+	int64_t joined, invited;
+	bool nameless; /* then the heroes count */
+	size_t hero_count;
+	nid_t heroes[SUMMARY_HEROES];
+	struct str hero_ids[SUMMARY_HEROES];
+};
+
 /* What happened in a room over the gap. */
 struct room_gap {
 	nid_t room;
@@ -20,6 +30,7 @@ struct room_gap {
 	bool members;      /* a member event among them */
 	bool receipts, account_data, typing;
 	bool own_membership;
+	struct room_summary *summary; /* NULL: none is due */
 	bool newly_joined; /* since then, or again in between: all of the room is new to the client */
 };
 
@@ -134,6 +145,9 @@ void receipts_write(const struct sync *sync, const struct room_gap *gap, struct 
 /* typing/typing_sync.c */
 void typing_add_to_gap(struct sync *sync);
 bool typing_write(const struct sync *sync, const struct room_gap *gap, struct ephemeral *ephemeral, struct err *err);
+
+bool summaries_load(struct sync *sync, struct err *err);
+void summary_write(const struct room_summary *summary, struct buf *out);
 
 /* rooms.{join,invite,knock,leave}, with its braces. */
 bool sync_write_rooms(struct sync *sync, struct err *err);

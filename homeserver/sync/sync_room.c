@@ -105,20 +105,53 @@ struct state_list {
 	size_t count, cap;
 };
 
-static bool is_of_lazy_member(struct sync *sync, nid_t key, const struct timeline *timeline, bool *ret_keep, struct err *err)
+static bool add_member_key(struct sync *sync, struct str user_id, nid_t *keys, size_t *count, struct err *err)
 {
-	struct str type, state_key, sender;
+	nid_t key;
 
-	if (key >> 32 == 0) { /* no member's */
-		*ret_keep = true;
-		return true;
-	}
-	if (!key_of(sync->server->interned, key, sync->arena, &type, &state_key, err))
+	if (!find_key(sync->server->interned, STR("m.room.member"), user_id, &key, err))
 		return false;
-	*ret_keep = str_eq(state_key, sync->user->user_id);
-	for (size_t i = 0; i < timeline->count && !*ret_keep; i++)
-		*ret_keep = slice_get(timeline->events[i].json, STR("sender"), &sender) && slice_string_eq(sender, state_key);
+	for (size_t i = 0; i < *count && key; i++) {
+		if (keys[i] == key)
+			return true;
+	}
+	if (key)
+		keys[(*count)++] = key;
 	return true;
+}
+
+/* The members that come with lazy loading: the timeline's senders and the summary's heroes, with whole states the reader too. */
+static bool lazy_member_keys(struct sync *sync, const struct room_section *section, const struct timeline *timeline, bool whole, nid_t **ret_keys,
+                             size_t *ret_count, struct err *err)
+{
+	const struct room_summary *summary = section->gap.summary;
+	nid_t *keys = ARENA_ARRAY(sync->arena, timeline->count + SUMMARY_HEROES + 1, nid_t);
+	struct str sender = STR("");
+	size_t count = 0;
+
+	for (size_t i = 0; i < timeline->count; i++) {
+		slice_get_string(timeline->events[i].json, STR("sender"), sync->arena, &sender);
+		if (!add_member_key(sync, sender, keys, &count, err))
+			return false;
+	}
+	for (size_t i = 0; summary && i < summary->hero_count; i++) {
+		if (!add_member_key(sync, summary->hero_ids[i], keys, &count, err))
+			return false;
+	}
+	if (whole && !add_member_key(sync, sync->user->user_id, keys, &count, err))
+		return false;
+	*ret_keys = keys;
+	*ret_count = count;
+	return true;
+}
+
+static bool contains_key(const nid_t *keys, size_t count, nid_t key)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (keys[i] == key)
+			return true;
+	}
+	return false;
 }
 
 static bool is_in_timeline(const struct timeline *timeline, nid_t event)
@@ -130,47 +163,40 @@ static bool is_in_timeline(const struct timeline *timeline, nid_t event)
 	return false;
 }
 
-/* A whole state: with lazy loading only the members that the timeline needs. */
+/* A whole state: with lazy loading only the members that are needed. */
 static bool add_whole_state(struct sync *sync, const struct room_section *section, int64_t root, const struct timeline *timeline,
                             struct state_list *list, struct err *err)
 {
 	struct state_source source = state_store_source(sync->server->states);
+	bool lazy = sync->filter.state.lazy_load_members;
 	struct state_entry *entries;
-	size_t count;
+	size_t count, key_count;
+	nid_t *keys;
 
-	if (!state_load(&source, section->info.nid, root, sync->arena, &entries, &count, err))
+	if (!state_load(&source, section->info.nid, root, sync->arena, &entries, &count, err) ||
+	    (lazy && !lazy_member_keys(sync, section, timeline, true, &keys, &key_count, err)))
 		return false;
 	for (size_t i = 0; i < count; i++) {
-		bool keep = true;
+		bool is_member = entries[i].key >> 32 != 0;
 
-		if (sync->filter.state.lazy_load_members && !is_of_lazy_member(sync, entries[i].key, timeline, &keep, err))
-			return false;
-		if (keep)
+		if (!lazy || !is_member || contains_key(keys, key_count, entries[i].key))
 			*ARENA_PUSH(sync->arena, list->events, list->count, list->cap) = entries[i].event;
 	}
 	return true;
 }
 
-/* With lazy loading, the members of the timeline's senders go along though they did not change: nothing remembers what was sent before. */
-static bool add_senders(struct sync *sync, const struct room_section *section, int64_t root, const struct timeline *timeline, struct state_list *list,
-                        struct err *err)
+/* With lazy loading members go along though they did not change: nothing remembers what was sent before. */
+static bool add_lazy_members(struct sync *sync, const struct room_section *section, int64_t root, const struct timeline *timeline,
+                             struct state_list *list, struct err *err)
 {
 	struct state_source source = state_store_source(sync->server->states);
-	nid_t *keys = ARENA_ARRAY(sync->arena, timeline->count, nid_t);
-	struct state_entry *entries = ARENA_ARRAY(sync->arena, timeline->count, struct state_entry);
-	size_t count = 0;
+	struct state_entry *entries;
+	size_t count;
+	nid_t *keys;
 
-	for (size_t i = 0; i < timeline->count; i++) {
-		struct str sender;
-		bool seen = false;
-
-		if (!slice_get_string(timeline->events[i].json, STR("sender"), sync->arena, &sender) ||
-		    !find_key(sync->server->interned, STR("m.room.member"), sender, &keys[count], err))
-			return false;
-		for (size_t j = 0; j < count && !seen; j++)
-			seen = keys[j] == keys[count];
-		count += keys[count] && !seen;
-	}
+	if (!lazy_member_keys(sync, section, timeline, false, &keys, &count, err))
+		return false;
+	entries = ARENA_ARRAY(sync->arena, count, struct state_entry);
 	if (count && !state_get(&source, section->info.nid, root, keys, count, entries, err))
 		return false;
 	for (size_t i = 0; i < count; i++) {
@@ -211,7 +237,7 @@ static bool collect_state(struct sync *sync, const struct room_section *section,
 	if (sync->initial || section->gap.newly_joined || sync->full_state)
 		return add_whole_state(sync, section, root, timeline, list, err);
 	return add_difference(sync, section, section->gap.root_before, root, list, err) &&
-	       (!sync->filter.state.lazy_load_members || add_senders(sync, section, root, timeline, list, err));
+	       (!sync->filter.state.lazy_load_members || add_lazy_members(sync, section, root, timeline, list, err));
 }
 
 static bool load_state_events(struct sync *sync, const struct state_list *list, const struct timeline *timeline, struct event **ret_events,
@@ -307,6 +333,7 @@ bool sync_write_room(struct sync *sync, const struct room_section *section, stru
 	BUF_LIT(out, "},\"timeline\":");
 	if (!write_timeline(sync, section, &timeline, out, err))
 		return false;
+	summary_write(section->gap.summary, out);
 	news = account_data_write_room(sync, &section->info, out);
 	if (!write_ephemeral(sync, section, out, &news, err))
 		return false;
