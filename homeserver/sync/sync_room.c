@@ -77,7 +77,7 @@ static bool read_timeline(struct sync *sync, const struct room_section *section,
 	size_t count;
 
 	*ret_timeline = timeline;
-	if (!from_start && section->gap.seq_now == section->gap.seq_before)
+	if ((!from_start && section->gap.seq_now == section->gap.seq_before) || !event_filter_wants_room(&sync->filter.timeline, section->info.room_id))
 		return true;
 	timeline.events = ARENA_ARRAY(sync->arena, limit + 1, struct event);
 	if (from_start)
@@ -234,6 +234,8 @@ static bool collect_state(struct sync *sync, const struct room_section *section,
 {
 	int64_t root = sync->state_after ? section->gap.root_now : timeline->root_before;
 
+	if (!event_filter_wants_room(&sync->filter.state, section->info.room_id))
+		return true;
 	if (sync->initial || section->gap.newly_joined || sync->full_state)
 		return add_whole_state(sync, section, root, timeline, list, err);
 	return add_difference(sync, section, section->gap.root_before, root, list, err) &&
@@ -260,6 +262,17 @@ static bool load_state_events(struct sync *sync, const struct state_list *list, 
 
 /* --- writing --- */
 
+/* As servers have it (client-server-api "Filtering", event_format). */
+static void write_pdus(struct sync *sync, const struct room_section *section, const struct event *events, size_t count, struct buf *out)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < count; i++) {
+		sync_comma(out, &first);
+		buf_append(out, events[i].redacted_by ? event_redact(section->info.version, events[i].json, sync->arena) : events[i].json);
+	}
+}
+
 static bool write_events(struct sync *sync, const struct room_section *section, const struct event *events, size_t count, struct buf *out,
                          struct err *err)
 {
@@ -274,7 +287,9 @@ static bool write_events(struct sync *sync, const struct room_section *section, 
 	};
 
 	BUF_LIT(out, "{\"events\":[");
-	if (!event_view_write(&view, out, events, count, sync->arena, err))
+	if (sync->filter.federation_format)
+		write_pdus(sync, section, events, count, out);
+	else if (!event_view_write(&view, out, events, count, sync->arena, err))
 		return false;
 	BUF_LIT(out, "]");
 	return true;
