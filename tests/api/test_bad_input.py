@@ -292,7 +292,6 @@ def test_an_oversized_body_is_refused_by_its_headers(server, world, method, path
 
 
 RAW = {
-    "nothing": b"\r\n\r\n",
     "nonsense": b"nonsense\r\n\r\n",
     "an unknown method": b"BREW /_matrix/client/versions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     "an endless path": b"GET /" + b"x" * 100000 + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",

@@ -60,6 +60,7 @@ class World:
 
     def __init__(self, new_user):
         self.new_user = new_user
+        self.worn = False  # Whether somebody meddled with ana's password.
         self.ana, self.bob = new_user("ana"), new_user("bob")
         ana, bob = self.ana, self.bob
         self.alias = f"#{unique('alias')}:{ana.server_name}"
@@ -74,8 +75,7 @@ class World:
 
     def whole(self):
         """Whether ana and bob are still logged in, alone in a few rooms, and can talk, and ana's password is what it was."""
-        login = {"type": "m.login.password", "user": self.ana.user_id, "password": PASSWORD, "device_id": "LOOK"}
-        if self.ana.send("POST", "/login", body=login, token=None).status_code != 200:
+        if self.worn:
             return False
         for user in (self.ana, self.bob):
             response = user.send("GET", "/joined_rooms")
@@ -130,6 +130,9 @@ class World:
     def get_well_known_matrix_client(self):
         return Request(token=False)
 
+    def get_well_known_matrix_server(self):
+        return Request(token=False)
+
     def get_capabilities(self):
         return Request()
 
@@ -163,7 +166,18 @@ class World:
         return Request()
 
     def post_account_password(self):
+        self.worn = True
         return Request(body={"new_password": PASSWORD, "auth": self.ana.password_auth(), "logout_devices": False}, required=("new_password",))
+
+    def get_account_3pid(self):
+        return Request()
+
+    def post_login_get_token(self):
+        return Request(body={"auth": self.ana.password_auth()})
+
+    def post_account_deactivate(self):
+        self.worn = True
+        return Request(body={"auth": self.ana.password_auth(), "erase": False})
 
     def get_devices(self):
         return Request()
@@ -233,6 +247,10 @@ class World:
 
     def post_join_roomIdOrAlias(self):
         return Request({"roomIdOrAlias": self.room}, body={"reason": "x"})
+
+    def post_knock_roomIdOrAlias(self):
+        rules = {"type": "m.room.join_rules", "content": {"join_rule": "knock"}}
+        return Request({"roomIdOrAlias": self.bob.create_room(initial_state=[rules])}, body={"reason": "x"})
 
     def post_rooms_roomId_join(self):
         return self.of_room(body={"reason": "x"})
@@ -331,6 +349,9 @@ class World:
     def get_rooms_roomId_relations_eventId_relType_eventType(self):
         parameters = {"roomId": self.room, "eventId": self.message, "relType": "m.thread", "eventType": "m.room.message"}
         return Request(parameters, query={"limit": 5})
+
+    def get_rooms_roomId_threads(self):
+        return self.of_room(query={"limit": 5, "include": "all"})
 
     # Push rules
 
