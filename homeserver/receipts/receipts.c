@@ -1,6 +1,7 @@
 #include "receipts/receipts.h"
 
 #include "journal/journal.h"
+#include "matrix/identifiers.h"
 #include "matrix/slice.h"
 
 #define MAX_HOPS 3
@@ -102,7 +103,7 @@ bool receipt_fits_thread(struct server *server, const struct event *event, const
 		struct str relation, type, parent = STR("");
 
 		if (!slice_path(at.json, &relation, STR("content"), STR("m.relates_to")) ||
-		    !slice_get_string(relation, STR("event_id"), arena, &parent))
+		    !slice_get_string(relation, STR("event_id"), arena, &parent) || !event_id_valid(parent))
 			return true;
 		if (slice_get(relation, STR("rel_type"), &type) && slice_string_eq(type, STR("m.thread"))) {
 			*ret_fits = str_eq(parent, root->event_id);

@@ -1,4 +1,6 @@
 #include "receipts/receipts.h"
+
+#include "matrix/identifiers.h"
 #include "rooms/memberships.h"
 
 #define TYPE_COUNT 3
@@ -57,6 +59,8 @@ static bool read_thread(struct request *req, const struct event *event, struct r
 		receipt->thread = RECEIPT_MAIN;
 		return true;
 	}
+	if (!event_id_valid(json_str(thread_id)))
+		return err_set(err, M_INVALID_PARAM, "thread_id is no event ID");
 	if (!event_find(req->server->events, json_str(thread_id), req->arena, &root, err))
 		return false;
 	fits = root.nid && root.room == event->room;
@@ -94,8 +98,8 @@ static bool read_marker(struct request *req, nid_t room, size_t type, struct rec
 
 	if (!event_id)
 		return true;
-	if (!json_is_string(event_id))
-		return err_set(err, M_BAD_JSON, "%.*s is no event ID", STR_ARG(types[type].name));
+	if (!json_is_string(event_id) || !event_id_valid(json_str(event_id)))
+		return err_set(err, M_INVALID_PARAM, "%.*s is no event ID", STR_ARG(types[type].name));
 	if (!require_event(req, room, json_str(event_id), &event, err))
 		return false;
 	receipts[(*count)++] = (struct receipt){ types[type].type, RECEIPT_UNTHREADED, event.nid, event.order };
