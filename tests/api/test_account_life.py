@@ -96,7 +96,9 @@ def test_an_erased_account_has_no_profile(ana, nobody):
 
 @pytest.fixture(scope="session")
 def guest_server(make_deployment):
-    return make_deployment(allow_guest_access=True, rc_registration={"per_second": 0.01, "burst_count": 4})
+    return make_deployment(
+        allow_guest_access=True, login_via_existing_session=None, rc_registration={"per_second": 0.01, "burst_count": 4}
+    )
 
 
 @pytest.mark.own_server
@@ -171,7 +173,9 @@ def test_a_session_lets_another_device_in_once(token_server):
         nobody.post("/login", body={"type": "m.login.token", "token": "wrong"})
 
 
-def test_no_login_tokens_where_the_server_gives_none(ana):
+@pytest.mark.own_server
+def test_no_login_tokens_where_the_server_gives_none(guest_server):
+    ana = register_with_secret(guest_server, unique("ana"))
     assert ana.get("/capabilities")["capabilities"].get("m.get_login_token", {"enabled": False})["enabled"] is False
     with refused((400, 404), "M_UNRECOGNIZED"):
         ana.post("/_matrix/client/v1/login/get_token", body={"auth": ana.password_auth()})
