@@ -41,4 +41,4 @@ CREATE TABLE counted_own (
     hidden boolean NOT NULL,
     PRIMARY KEY (user_nid, room_nid, thread_nid, room_seq)
 );
-CREATE INDEX counted_own_by_event ON counted_own (room_nid, room_seq);
+CREATE INDEX counted_own_by_event ON counted_own (event_nid);

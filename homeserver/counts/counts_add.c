@@ -55,12 +55,11 @@ static const struct write_table REDACTED_TABLE = {
 };
 static const struct write_table OWN_REDACTED_TABLE = {
 	.statement = { "counted_own_redact",
-	               "DELETE FROM counted_own o USING unnest($1::bigint[], $2::bigint[]) AS g (room, seq)"
-	               " WHERE o.room_nid = g.room AND o.room_seq = g.seq" },
+	               "DELETE FROM counted_own o USING unnest($1::bigint[]) AS g (event) WHERE o.event_nid = g.event" },
 	.order = 84,
-	.column_count = 2,
-	.columns = { DB_INT, DB_INT },
-	.key_columns = 2,
+	.column_count = 1,
+	.columns = { DB_INT },
+	.key_columns = 1,
 };
 
 /* An event that is counted. */
@@ -224,7 +223,7 @@ static bool add_redaction(struct write_set *set, const struct event_added *added
 	if (!find_thread(added, target.json, &thread, err))
 		return false;
 	write_set_add(set, &REDACTED_TABLE, DB_PARAMS(db_int(target.room), db_int(target.order.seq), db_int(thread)));
-	write_set_add(set, &OWN_REDACTED_TABLE, DB_PARAMS(db_int(target.room), db_int(target.order.seq)));
+	write_set_add(set, &OWN_REDACTED_TABLE, DB_PARAMS(db_int(target.nid)));
 	return true;
 }
 

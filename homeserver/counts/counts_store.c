@@ -11,16 +11,16 @@
 	"coalesce((SELECT max(r.room_seq - (r.sub < 0)::int) FROM receipts r WHERE r.user_nid = $1 AND r.room_nid = b.room AND r.type IN (1, 2)" \
 	" AND r.thread_nid = " thread "), 0)"
 
-/* Only threads whose last event lies after what is read everywhere are visited. */
+/* Only threads whose last event lies after what is read everywhere are visited. MATERIALIZED: where a thread is read up to is worked out once. */
 static const struct db_statement SELECT_THREADS = {
 	"counts_threads",
-	"SELECT t.room, t.thread, t.read, t.until, head.totals::bigint[], seen.totals::bigint[]"
-	" FROM (SELECT b.room, x.thread, b.until, greatest(b.read, " LATEST_RECEIPT("x.thread") ","
+	"WITH b AS MATERIALIZED (SELECT b.room, b.until, greatest(m.joined_seq, " LATEST_RECEIPT("0") ") AS read"
+	"  FROM unnest($2::bigint[], $3::bigint[]) AS b (room, until) JOIN room_memberships m ON m.user_nid = $1 AND m.room_nid = b.room),"
+	" t AS MATERIALIZED (SELECT b.room, x.thread, b.until, greatest(b.read, " LATEST_RECEIPT("x.thread") ","
 	"  coalesce((SELECT c.room_seq FROM counted c WHERE c.sender_nid = $1 AND c.room_nid = b.room AND c.thread_nid = x.thread AND c.room_seq <= b.until"
 	"   ORDER BY c.room_seq DESC LIMIT 1), 0)) AS read"
-	"  FROM (SELECT b.room, b.until, greatest(m.joined_seq, " LATEST_RECEIPT("0") ") AS read"
-	"   FROM unnest($2::bigint[], $3::bigint[]) AS b (room, until) JOIN room_memberships m ON m.user_nid = $1 AND m.room_nid = b.room) b"
-	"  CROSS JOIN LATERAL (SELECT -1::bigint AS thread UNION ALL SELECT thread_nid FROM counted_threads WHERE room_nid = b.room AND last_seq > b.read) x) t"
+	"  FROM b CROSS JOIN LATERAL (SELECT -1::bigint AS thread UNION ALL SELECT thread_nid FROM counted_threads WHERE room_nid = b.room AND last_seq > b.read) x)"
+	" SELECT t.room, t.thread, t.read, t.until, head.totals::bigint[], seen.totals::bigint[] FROM t"
 	" JOIN LATERAL (SELECT c.room_seq, c.totals FROM counted c WHERE c.room_nid = t.room AND c.thread_nid = t.thread AND c.room_seq <= t.until"
 	"  ORDER BY c.room_seq DESC LIMIT 1) head ON head.room_seq > t.read"
 	" LEFT JOIN LATERAL (SELECT c.totals FROM counted c WHERE c.room_nid = t.room AND c.thread_nid = t.thread AND c.room_seq <= t.read"
@@ -30,12 +30,15 @@ static const struct db_statement SELECT_THREADS = {
 
 #define THREADS "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS t (room, thread, read, until, at)"
 #define UNREAD(table) table ".room_nid = t.room AND " table ".thread_nid = t.thread AND " table ".room_seq > t.read AND " table ".room_seq <= t.until"
-static const struct db_statement SELECT_GONE = {
-	"counts_gone",
-	"SELECT t.at - 1, g.class, count(*) FROM " THREADS " CROSS JOIN LATERAL"
-	" (SELECT c.class FROM counted c WHERE " UNREAD("c") " AND c.redacted"
-	"  UNION ALL SELECT c.class FROM counted c WHERE c.sender_nid = ANY($5) AND " UNREAD("c") " AND NOT c.redacted) g"
-	" GROUP BY 1, 2",
+static const struct db_statement SELECT_REDACTED = {
+	"counts_redacted",
+	"SELECT t.at - 1, c.class, count(*) FROM " THREADS " JOIN counted c ON " UNREAD("c") " AND c.redacted AND c.sender_nid <> ALL($5) GROUP BY 1, 2",
+};
+/* OFFSET 0: sender by sender, by the index that has them. */
+static const struct db_statement SELECT_IGNORED = {
+	"counts_ignored",
+	"SELECT t.at - 1, g.class, count(*) FROM " THREADS " CROSS JOIN unnest($5::bigint[]) AS i (sender) CROSS JOIN LATERAL"
+	" (SELECT c.class FROM counted c WHERE c.sender_nid = i.sender AND " UNREAD("c") " OFFSET 0) g GROUP BY 1, 2",
 };
 static const struct db_statement SELECT_OWN = {
 	"counts_own",
@@ -47,7 +50,7 @@ static const struct db_statement SELECT_SINGLE = {
 	"counts_single",
 	"SELECT t.at - 1, s.event_nid, s.class FROM " THREADS " JOIN unnest($8::bigint[]) WITH ORDINALITY AS k (classes, at) USING (at) CROSS JOIN LATERAL"
 	" (SELECT c.event_nid, c.class, c.sender_nid, c.redacted, c.room_seq FROM counted c WHERE " UNREAD("c") " ORDER BY c.room_seq DESC LIMIT $7) s"
-	" WHERE k.classes & (1::bigint << s.class) <> 0 AND NOT s.redacted AND s.sender_nid <> ALL($6)"
+	" WHERE k.classes <> 0 AND k.classes & (1::bigint << s.class) <> 0 AND NOT s.redacted AND s.sender_nid <> ALL($6)"
 	" AND NOT EXISTS (SELECT 1 FROM counted_own o WHERE o.user_nid = $5 AND o.room_nid = t.room AND o.thread_nid = t.thread AND o.room_seq = s.room_seq)",
 };
 
@@ -116,19 +119,27 @@ static enum push_class class_of(const struct db_rows *rows, int column)
 	return class >= 0 && class < PUSH_CLASSES ? (enum push_class)class : PUSH_OTHER;
 }
 
+static bool take_out(struct db *db, const struct db_statement *statement, struct db_params params, struct unread_thread *threads, struct arena *arena,
+                     struct err *err)
+{
+	struct db_rows *rows;
+
+	if (!db_query(db, statement, params, arena, &rows, err))
+		return false;
+	while (db_next(rows))
+		threads[db_get_int(rows, 0)].events[class_of(rows, 1)] -= db_get_int(rows, 2);
+	return true;
+}
+
 bool counts_load_gone(struct server *server, const nid_t *ignored, size_t ignored_count, struct unread_thread *threads, size_t count, struct arena *arena,
                       struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
 	struct thread_params p = params_of(threads, count, arena);
-	struct db_rows *rows;
+	struct db_params params = DB_PARAMS(THREAD_PARAMS(p), db_ints(ignored, ignored_count));
 
-	if (!db_acquire(server->pool, &db, err) ||
-	    !db_query(db, &SELECT_GONE, DB_PARAMS(THREAD_PARAMS(p), db_ints(ignored, ignored_count)), arena, &rows, err))
-		return false;
-	while (db_next(rows))
-		threads[db_get_int(rows, 0)].events[class_of(rows, 1)] -= db_get_int(rows, 2);
-	return true;
+	return db_acquire(server->pool, &db, err) && take_out(db, &SELECT_REDACTED, params, threads, arena, err) &&
+	       (!ignored_count || take_out(db, &SELECT_IGNORED, params, threads, arena, err));
 }
 
 bool counts_load_events(struct server *server, nid_t user, const nid_t *ignored, size_t ignored_count, const struct unread_thread *threads,
