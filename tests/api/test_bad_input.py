@@ -53,7 +53,7 @@ BODIES_THAT_ARE_NOT_JSON = {
     "nothing but zeros": b"\x00\x00\x00\x00",
 }
 BODIES_THAT_ARE_NO_OBJECT = {"an array": b"[]", "a string": b'"x"', "a number": b"1", "null": b"null", "true": b"true"}
-DEEP = {"deep arrays": b"[" * 100000, "deep objects": b'{"a":' * 20000 + b"1" + b"}" * 20000}
+DEEP = {"deep arrays": b"[" * 1000, "deep objects": b'{"a":' * 1000 + b"1" + b"}" * 1000}
 
 WRONG_VALUES = [
     None,
@@ -210,7 +210,6 @@ def test_wrong_values_in_the_body_cause_no_failure(world, method, path):
         assert_no_failure(request.send(world.ana, method, path, body=body), what)
     for wrong in WRONG_VALUES:
         assert_no_failure(request.send(world.ana, method, path, body={**request.body, "auth": wrong}), f"auth = {wrong!r:.60}")
-    assert world.ana.get("/account/whoami")["user_id"] == world.ana.user_id
 
 
 @pytest.mark.synapse_differs("has internal errors in places", sometimes=True)
@@ -222,7 +221,6 @@ def test_wrong_parameters_in_the_path_cause_no_failure(world, method, path):
         for wrong in WRONG_PARAMETERS:
             spoiled_path = request.path(path.replace("{" + name + "}", wrong))
             assert_no_failure(request.send(world.ana, method, path, path=spoiled_path), f"{name} = {wrong:.60}")
-    assert world.ana.get("/account/whoami")["user_id"] == world.ana.user_id
 
 
 @pytest.mark.synapse_differs("answers M_UNKNOWN in places, or takes what is not there", sometimes=True)
