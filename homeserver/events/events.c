@@ -159,11 +159,30 @@ static struct str kept_content(struct str content, const struct client_form *for
 	return str_dup(arena, buf_str(&buf));
 }
 
+/* The stored object's members, its ID where the version leaves it out, and `unsigned`. */
+static void write_federation(struct buf *buf, const struct event *event, struct str json, const struct client_form *form)
+{
+	struct str event_id;
+
+	buf_append(buf, str_sub(json, 0, json.len - 1));
+	if (!slice_get(json, STR("event_id"), &event_id)) {
+		BUF_LIT(buf, ",\"event_id\":");
+		slice_write_string(buf, event->event_id);
+	}
+	BUF_LIT(buf, ",\"unsigned\":");
+	write_unsigned(buf, event, form);
+	buf_char(buf, '}');
+}
+
 void event_write_client(struct buf *buf, const struct event *event, const struct client_form *form, struct arena *arena)
 {
 	struct str json = shown_json(event, form, arena), value, content = content_of(event, json, form, arena);
 	bool first = true;
 
+	if (form->federation_format) {
+		write_federation(buf, event, json, form);
+		return;
+	}
 	buf_char(buf, '{');
 	if (wanted(form, "content"))
 		raw_member(buf, &first, "content", kept_content(content, form, arena));

@@ -73,6 +73,7 @@ struct client_form {
 	const struct room_version *version;
 	struct str room_id;
 	bool omit_room_id;          /* in /sync */
+	bool federation_format;     /* the PDU as servers exchange it, with the client's `unsigned` */
 	nid_t device;               /* whose transaction IDs are shown; 0: nobody's */
 	int64_t now_ms;             /* for unsigned.age */
 	struct str membership;      /* the reader's at the event: unsigned.membership; empty: not shown */

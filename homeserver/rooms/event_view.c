@@ -81,6 +81,7 @@ bool event_view_write(const struct event_view *view, struct buf *buf, const stru
 		.version = view->room->version,
 		.room_id = view->room->room_id,
 		.omit_room_id = view->omit_room_id,
+		.federation_format = view->federation_format,
 		.device = view->device,
 		.now_ms = clock_wall_ms(),
 		.only = view->only,

@@ -13,6 +13,7 @@ struct event_view {
 	nid_t device;      /* the reader's, for unsigned.transaction_id; 0: none */
 	bool omit_room_id; /* in /sync */
 	bool without_relations; /* inside of a bundle */
+	bool federation_format; /* the PDU, with `unsigned` */
 	const struct str *only; /* event_fields */
 	size_t only_count;
 };

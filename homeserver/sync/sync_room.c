@@ -84,6 +84,10 @@ static bool read_timeline(struct sync *sync, const struct room_section *section,
 		page.to = EVENT_ORDER_START;
 	else
 		page.to = (struct event_order){ section->gap.seq_before + 1, INT32_MIN };
+	if (!event_filter_wants_room(&sync->filter.timeline, section->info.room_id)) {
+		*ret_timeline = timeline;
+		return true;
+	}
 	do {
 		if (!events_page(sync->server->events, section->info.nid, &page, sync->arena, &events, &count, err) ||
 		    !take_page(sync, section, events, count, limit, &timeline, err))
@@ -282,6 +286,7 @@ static bool write_events(struct sync *sync, const struct room_section *section, 
 		.reader = &section->reader,
 		.device = sync->user->device,
 		.omit_room_id = true,
+		.federation_format = sync->filter.federation_format,
 		.only = sync->filter.event_fields.given ? sync->filter.event_fields.items : NULL,
 		.only_count = sync->filter.event_fields.count,
 	};
