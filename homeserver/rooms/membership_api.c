@@ -302,10 +302,12 @@ static const struct db_statement FORGET = {
 static bool post_forget(struct request *req, struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
+	struct member_body body = { 0 };
 	struct user_room member;
 	struct room_info room;
 
-	if (!room_require(req->server->rooms, path_param(req, "roomId"), req->arena, &room, err) ||
+	if (!json_read(req->body, own_fields, &body, err) ||
+	    !room_require(req->server->rooms, path_param(req, "roomId"), req->arena, &room, err) ||
 	    !standing(req, &room, req->user->user_id, &member, err))
 		return false;
 	if (member.membership == MEMBERSHIP_NONE)
