@@ -13,7 +13,7 @@
 /* The content has one place for an event, a type and a user: what does not fit goes into a further event. */
 #define COPY                                                                                                           \
 	"row_number() OVER (PARTITION BY r.room_nid, r.event_nid, r.type, r.user_nid ORDER BY r.thread_nid) AS copy"
-#define ORDER " ORDER BY r.room_nid, copy, e.event_id, r.type, u.user_id"
+#define ORDER " ORDER BY r.room_nid, copy, r.event_nid, r.type, r.user_nid"
 #define ROW   "user_nid, room_nid, type, thread_nid, event_nid, ts"
 
 /* $1: the reader. $2: rooms. $3: how many of the others' */

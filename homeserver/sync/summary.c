@@ -37,10 +37,11 @@ static const struct db_statement SELECT_COUNTS = {
 	" WITH ORDINALITY AS r (room, nameless, at) CROSS JOIN LATERAL ("
 	"SELECT count(*) FILTER (WHERE membership = 2) AS joined, count(*) FILTER (WHERE membership = 1) AS invited"
 	" FROM room_memberships WHERE room_nid = r.room AND membership IN (1, 2)) AS c LEFT JOIN LATERAL ("
-	"SELECT array_agg(user_nid ORDER BY membership > 2, room_seq) AS users, count(*) FILTER (WHERE membership <= "
-	"2) AS here"
-	" FROM (SELECT user_nid, membership, room_seq FROM room_memberships WHERE room_nid = r.room AND membership <= 4"
-	" ORDER BY membership > 2, room_seq LIMIT 6) AS first) AS h ON r.nameless",
+	"SELECT array_agg(user_nid ORDER BY membership > 2, room_seq) AS users,"
+	" count(*) FILTER (WHERE membership <= 2) AS here"
+	" FROM (SELECT user_nid, membership, room_seq FROM room_memberships"
+	" WHERE r.nameless AND room_nid = r.room AND membership <= 4"
+	" ORDER BY membership > 2, room_seq LIMIT 6) AS first) AS h ON true",
 };
 
 static void observe(void *context, const struct journal_entry *entry)
@@ -144,7 +145,6 @@ static struct counted read_count(const struct db_rows *rows, struct arena *arena
 	struct counted count = {
 		.joined = db_get_int(rows, 1),
 		.invited = db_get_int(rows, 2),
-		.has_candidates = !db_is_null(rows, 4),
 		.here = (size_t)db_get_int(rows, 4),
 	};
 	int64_t *users;
@@ -185,6 +185,7 @@ static bool count_members(struct sync *sync, struct wanted *wanted, size_t count
 		struct wanted *found = missing[db_get_int(rows, 0) - 1];
 
 		found->count = read_count(rows, sync->arena);
+		found->count.has_candidates = found->nameless;
 		if (changes == summaries->changes)
 			cache_put(summaries->cache, found->gap->room,
 				  (struct str){ (const char *)&found->count, sizeof(found->count) });
