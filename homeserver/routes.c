@@ -3,6 +3,7 @@
 #include "accounts/accounts.h"
 #include "discovery/discovery.h"
 #include "keys/keys.h"
+#include "media/media.h"
 #include "observe.h"
 #include "relations/relations.h"
 #include "push/push.h"
@@ -38,6 +39,7 @@ const struct route *const server_routes[] = {
 	timeline_routes,
 	relations_routes,
 	push_rules_routes,
+	media_routes,
 	observe_routes,
 	NULL,
 };

@@ -8,6 +8,7 @@
 #include "keys/keys.h"
 #include "limits/limits.h"
 #include "matrix/identifiers.h"
+#include "media/media.h"
 #include "push/push.h"
 #include "routes.h"
 #include "rooms/memberships.h"
@@ -85,7 +86,7 @@ bool server_open(const struct server_setup *setup, struct server **ret_server, s
 	server->push = push_new(server, cache / 64);
 	server->summaries = summaries_new(server, cache / 64);
 	server->waiters = waiters_new(server);
-	if (!typing_open(server, &server->typing, err)) {
+	if (!typing_open(server, &server->typing, err) || !media_new(server, &server->media, err)) {
 		server_close(server);
 		return false;
 	}
@@ -106,6 +107,7 @@ void server_close(struct server *server)
 	keys_free(server->keys);
 	filters_free(server->filters);
 	limits_free(server->limits);
+	media_free(server->media);
 	push_free(server->push);
 	accounts_free(server->accounts);
 	memberships_free(server->memberships);

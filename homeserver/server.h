@@ -49,6 +49,7 @@ struct server {
 	struct to_device *to_device;
 	struct limits *limits;
 	struct push *push; /* push rules */
+	struct media *media;
 	struct typing *typing;
 	struct summaries *summaries;
 	struct waiters *waiters; /* parked polls by what wakes them */

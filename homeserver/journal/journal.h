@@ -28,6 +28,7 @@ enum journal_kind {
 	JOURNAL_PROFILE,       /* user */
 	JOURNAL_PUSH_RULES,    /* user */
 	JOURNAL_ROOM,          /* room: what is cached of it beside its state (aliases, visibility) */
+	JOURNAL_MEDIA,         /* user; data: the media ID that has got its content */
 	JOURNAL_KIND_COUNT,
 };
 

@@ -235,6 +235,7 @@ static bool reply_unsatisfiable(struct request *req, uint64_t size)
 {
 	struct err err;
 
+	call_of(req)->headers = NULL; /* they describe the file */
 	reply_header(req, MHD_HTTP_HEADER_CONTENT_RANGE, str_printf(req->arena, "bytes */%" PRIu64, size));
 	err_status(&err, 416, M_INVALID_PARAM, "The range cannot be satisfied");
 	return reply_error(req, &err);

@@ -3,6 +3,8 @@
 import os
 import re
 import socket
+import threading
+import time
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -280,3 +282,148 @@ def test_remote_media_of_an_unreachable_server_are_an_error_of_the_standard_form
 def test_a_client_without_an_account_cannot_use_a_made_up_token(server):
     with refused(401, "M_UNKNOWN_TOKEN"):
         upload(Client(server.transport, token="made-up"), b"x")
+
+
+# Ids that are reserved before there is anything to upload
+
+
+def reserve(user):
+    return user.post("/_matrix/media/v1/create", body={})
+
+
+def fill(user, uri, data, content_type="text/plain", **options):
+    return user.call("PUT", "/_matrix/media/v3/upload/{}/{}", *place(uri), data=data, headers={"Content-Type": content_type}, **options)
+
+
+def test_a_reserved_id_is_filled_later(ana, bob):
+    reserved = reserve(ana)
+    assert reserved["unused_expires_at"] > time.time() * 1000
+    assert fill(ana, reserved["content_uri"], b"later", query={"filename": "late.txt"}) == {}
+    response = download(bob, reserved["content_uri"])
+    assert response.content == b"later" and response.headers["Content-Type"] == "text/plain"
+    assert "late.txt" in response.headers["Content-Disposition"]
+
+
+def test_a_reserved_id_is_filled_once(ana):
+    uri = reserve(ana)["content_uri"]
+    fill(ana, uri, b"first")
+    with refused(409, "M_CANNOT_OVERWRITE_MEDIA"):
+        fill(ana, uri, b"second")
+    with refused(409, "M_CANNOT_OVERWRITE_MEDIA"):
+        fill(ana, upload(ana, b"at once"), b"second")
+    assert download(ana, uri).content == b"first"
+
+
+def test_of_many_uploads_to_one_id_one_stands(ana):
+    uri = reserve(ana)["content_uri"]
+    answers = []
+    threads = [
+        threading.Thread(
+            target=lambda text=f"{number}".encode() * 50000: answers.append(
+                (ana.on(len(text) % 2).send("PUT", "/_matrix/media/v3/upload/{}/{}", *place(uri), data=text).status_code, text)
+            )
+        )
+        for number in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(status for status, _ in answers) == [200, 409, 409, 409]
+    assert download(ana, uri).content in [text for status, text in answers if status == 200]
+
+
+def test_a_reserved_id_belongs_to_its_user(ana, bob):
+    uri = reserve(ana)["content_uri"]
+    with refused(403, "M_FORBIDDEN"):
+        fill(bob, uri, b"mine")
+    with refused(404, "M_NOT_FOUND"):
+        fill(ana, "mxc://hearth.test/neverCreated", b"x")
+    with refused(404, "M_NOT_FOUND"):
+        fill(ana, "mxc://elsewhere.example/abc", b"x")
+
+
+def test_what_is_not_there_yet_is_said_so(ana, bob):
+    uri = reserve(ana)["content_uri"]
+    for timeout in (0, 100):
+        with refused(504, "M_NOT_YET_UPLOADED"):
+            bob.call("GET", "/_matrix/client/v1/media/download/{}/{}", *place(uri), query={"timeout_ms": timeout})
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_a_download_waits_for_its_upload(ana, bob, process):
+    uri = reserve(ana)["content_uri"]
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(download(bob.on(0), uri, query={"timeout_ms": 20000})))
+    waiting.start()
+    time.sleep(0.3)
+    started = time.monotonic()
+    fill(ana.on(process), uri, b"worth waiting for")
+    waiting.join()
+    assert answers[0].content == b"worth waiting for" and time.monotonic() - started < 5
+
+
+def test_only_so_many_ids_can_be_reserved(ana):
+    reserved = [reserve(ana) for _ in range(5)]
+    with refused(429, "M_LIMIT_EXCEEDED"):
+        reserve(ana)
+    fill(ana, reserved[0]["content_uri"], b"x")
+    assert reserve(ana)
+
+
+@pytest.mark.own_server
+def test_a_reservation_ends(make_deployment):
+    server = make_deployment(processes=1, unused_expiration_time="1s")
+    ana = register_with_secret(server, unique("ana"))
+    uri = reserve(ana)["content_uri"]
+    time.sleep(1.1)
+    with refused(404, "M_NOT_FOUND"):
+        fill(ana, uri, b"too late")
+    with refused(404, "M_NOT_FOUND"):
+        ana.call("GET", "/_matrix/client/v1/media/download/{}/{}", *place(uri))
+
+
+# The open endpoints of earlier clients
+
+
+def test_the_upload_limit_is_told_under_its_older_path(ana):
+    assert ana.get("/_matrix/media/v3/config") == ana.get("/_matrix/client/v1/media/config")
+
+
+@pytest.mark.own_server
+def test_media_are_open_where_the_server_says_so(make_deployment):
+    server = make_deployment(processes=1, enable_authenticated_media=False)
+    ana, nobody = register_with_secret(server, unique("ana")), Client(server.transport)
+    uri = upload(ana, b"open", "text/plain", "open.txt")
+    for name in ([], ["other.txt"]):
+        response = nobody.send("GET", "/_matrix/media/v3/download/{}/{}" + "/{}" * len(name), *place(uri), *name)
+        assert response.content == b"open" and (name or ["open.txt"])[0] in response.headers["Content-Disposition"]
+    assert download(ana, uri).content == b"open"
+
+
+# The folder
+
+
+@pytest.mark.hearth_only("looks into Hearth's folder")
+@pytest.mark.own_server
+def test_equal_content_is_kept_once_and_nothing_else(make_deployment):
+    server = make_deployment(processes=2)
+    ana = register_with_secret(server, unique("ana"))
+    data = os.urandom(5000)
+    uris = [upload(ana, data) for _ in range(4)]
+    test_an_upload_that_breaks_off_leaves_nothing(ana, server)
+    folder = server.data / "media"
+    wait_until(lambda: not list((folder / "incoming").iterdir()))
+    assert [path.read_bytes() for path in folder.glob("contents/*/*")] == [data]
+    (folder / "incoming" / ("x" * 24)).write_bytes(b"left by a process that was killed")
+    server.processes[0].kill()
+    server.start_process(0)
+    assert not list((folder / "incoming").iterdir())
+    assert all(download(ana, uri).content == data for uri in uris)
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

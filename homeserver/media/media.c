@@ -1,0 +1,104 @@
+/* The domain's part of the server, and the downloads that wait in it for what is still to be uploaded. */
+#include "journal/journal.h"
+#include "media/media_internal.h"
+#include "options.h"
+
+/* Called with the journal's apply lock. */
+static void observe(void *context, const struct journal_entry *entry)
+{
+	struct media *media = context;
+
+	if (entry->kind != JOURNAL_MEDIA)
+		return;
+	LOCKED(&media->lock);
+	media->changes++;
+	for (struct media_wait *wait = media->waiting; wait; wait = wait->next) {
+		if (str_eq(str_of(wait->id), entry->data))
+			request_wake(wait->parked);
+	}
+}
+
+bool media_new(struct server *server, struct media **ret_media, struct err *err)
+{
+	struct media *media = X_NEW(struct media);
+
+	if (!media_folder_open(server->options->media_store_path, &media->folder, err)) {
+		free(media);
+		return false;
+	}
+	mutex_init(&media->lock);
+	journal_observe(server->journal, observe, media);
+	*ret_media = media;
+	return true;
+}
+
+void media_free(struct media *media)
+{
+	if (!media)
+		return;
+	media_folder_close(&media->folder);
+	mutex_done(&media->lock);
+	free(media);
+}
+
+struct str media_entry_id(struct str server_name, struct str media_id, struct arena *arena)
+{
+	return str_printf(arena, "%.*s/%.*s", STR_ARG(server_name), STR_ARG(media_id));
+}
+
+uint64_t media_changes(struct media *media)
+{
+	LOCKED(&media->lock);
+	return media->changes;
+}
+
+struct media_wait *media_wait_new(struct media *media, struct str id, uint64_t changes, int64_t deadline_ms)
+{
+	struct media_wait *wait = X_NEW(struct media_wait);
+
+	*wait = (struct media_wait){
+		.media = media,
+		.changes = changes,
+		.deadline_ms = deadline_ms,
+		.id = x_strdup(id),
+	};
+	return wait;
+}
+
+void media_wait_free(void *state)
+{
+	struct media_wait *wait = state;
+
+	free(wait->id);
+	free(wait);
+}
+
+void media_wait_file(struct parked *parked, void *state)
+{
+	struct media_wait *wait = state;
+	struct media *media = wait->media;
+
+	LOCKED(&media->lock);
+	wait->parked = parked;
+	wait->prev = NULL;
+	wait->next = media->waiting;
+	if (wait->next)
+		wait->next->prev = wait;
+	media->waiting = wait;
+	if (media->changes != wait->changes) /* since it looked: it looks again */
+		request_wake(parked);
+}
+
+void media_wait_take_out(struct parked *parked UNUSED, void *state)
+{
+	struct media_wait *wait = state;
+
+	LOCKED(&wait->media->lock);
+	if (wait->next)
+		wait->next->prev = wait->prev;
+	if (wait->prev)
+		wait->prev->next = wait->next;
+	else
+		wait->media->waiting = wait->next;
+	wait->parked = NULL;
+}
