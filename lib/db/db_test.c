@@ -564,8 +564,8 @@ static void bad_values_are_refused_by_the_server(void **state)
 	struct fixture *f = *state;
 	CLEANUP(db_release) struct db *db = acquire(f);
 
-	FAILS(db_exec(db, &ECHO, DB_PARAMS(db_text(STR("a\0b"))), NULL, &err), 500, "22021");
-	FAILS(db_exec(db, &ECHO, DB_PARAMS(db_text(STR("\xff"))), NULL, &err), 500, "22021");
+	FAILS(db_exec(db, &ECHO, DB_PARAMS(db_text(STR("a\0b"))), NULL, &err), 400, "22021");
+	FAILS(db_exec(db, &ECHO, DB_PARAMS(db_text(STR("\xff"))), NULL, &err), 400, "22021");
 	FAILS(db_exec_script(db, STR("SELECT 1; SELECT 1/0; SELECT 2"), &err), 500, "22012");
 	OK(db_exec(db, &ECHO, DB_PARAMS(db_text(STR("fine"))), NULL, &err));
 }

@@ -69,7 +69,7 @@ bool query_raise(struct db *db, const char *name, const PGresult *result, struct
 	}
 	/* PostgreSQL's text holds no NUL, which JSON and percent-encoding let a client write: nothing stored can have it. */
 	if (in_class(db, "22021"))
-		return err_set(err, M_INVALID_PARAM, "A text holds a NUL character");
+		return err_set(err, M_INVALID_PARAM, "A text holds what cannot be stored, such as a NUL");
 	return err_internal(err, "%s: %s (%s)", name, text, db->sqlstate);
 }
 
