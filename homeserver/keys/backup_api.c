@@ -34,7 +34,8 @@ static const struct json_field version_fields[] = {
 	{ 0 },
 };
 
-static bool read_version_body(struct request *req, struct version_body *body, struct str *ret_auth_data, struct err *err)
+static bool read_version_body(struct request *req, struct version_body *body, struct str *ret_auth_data,
+			      struct err *err)
 {
 	if (!json_read(req->body, version_fields, body, err))
 		return false;
@@ -48,7 +49,7 @@ static bool read_version_body(struct request *req, struct version_body *body, st
 
 static bool reply_backup(struct request *req, int64_t version, struct err *err)
 {
-	CLEANUP(buf_done) struct buf out = buf_init(4 * KEYS_MAX_JSON);
+	CLEANUP(buf_done) struct buf out = buf_init((size_t)4 * KEYS_MAX_JSON);
 	struct key_backup backup;
 
 	if (!backup_get(req->server, req->user->nid, version, req->arena, &backup, err))
@@ -59,7 +60,8 @@ static bool reply_backup(struct request *req, int64_t version, struct err *err)
 	json_write_str(&out, backup.algorithm);
 	BUF_LIT(&out, ",\"auth_data\":");
 	buf_append(&out, backup.auth_data);
-	buf_printf(&out, ",\"count\":%" PRId64 ",\"etag\":\"%" PRId64 "\",\"version\":\"%" PRId64 "\"}", backup.count, backup.etag, backup.version);
+	buf_printf(&out, ",\"count\":%" PRId64 ",\"etag\":\"%" PRId64 "\",\"version\":\"%" PRId64 "\"}", backup.count,
+		   backup.etag, backup.version);
 	return reply_buf(req, 200, "application/json", &out);
 }
 
@@ -70,7 +72,7 @@ static bool get_newest(struct request *req, struct err *err)
 
 static bool get_version(struct request *req, struct err *err)
 {
-	int64_t version;
+	int64_t version = 0;
 
 	return read_version(path_param(req, "version"), &version, err) && reply_backup(req, version, err);
 }
@@ -78,8 +80,8 @@ static bool get_version(struct request *req, struct err *err)
 static bool post_version(struct request *req, struct err *err)
 {
 	struct version_body body = { 0 };
-	struct str auth_data;
-	int64_t version;
+	struct str auth_data = STR("");
+	int64_t version = 0;
 
 	if (!read_version_body(req, &body, &auth_data, err) ||
 	    !backup_create(req->server, req->user->nid, body.algorithm, auth_data, &version, err))
@@ -91,10 +93,11 @@ static bool put_version(struct request *req, struct err *err)
 {
 	struct version_body body = { 0 };
 	struct key_backup backup;
-	struct str auth_data;
-	int64_t version;
+	struct str auth_data = STR("");
+	int64_t version = 0;
 
-	if (!read_version_body(req, &body, &auth_data, err) || !read_version(path_param(req, "version"), &version, err) ||
+	if (!read_version_body(req, &body, &auth_data, err) ||
+	    !read_version(path_param(req, "version"), &version, err) ||
 	    !backup_get(req->server, req->user->nid, version, req->arena, &backup, err))
 		return false;
 	if (!backup.version)
@@ -109,10 +112,11 @@ static bool put_version(struct request *req, struct err *err)
 /* To delete it twice is no error. */
 static bool delete_version(struct request *req, struct err *err)
 {
-	int64_t version;
+	int64_t version = 0;
 	bool known;
 
-	if (!read_version(path_param(req, "version"), &version, err) || !backup_delete(req->server, req->user->nid, version, &known, err))
+	if (!read_version(path_param(req, "version"), &version, err) ||
+	    !backup_delete(req->server, req->user->nid, version, &known, err))
 		return false;
 	return known ? reply_empty(req) : err_set(err, M_NOT_FOUND, "There is no such backup");
 }
@@ -152,7 +156,8 @@ struct key_list {
 	size_t count, cap;
 };
 
-static bool read_key(struct request *req, struct str room_id, struct str session_id, const json_t *json, struct key_list *keys, struct err *err)
+static bool read_key(struct request *req, struct str room_id, struct str session_id, const json_t *json,
+		     struct key_list *keys, struct err *err)
 {
 	struct key_body body = { 0 };
 	struct str data;
@@ -166,13 +171,14 @@ static bool read_key(struct request *req, struct str room_id, struct str session
 	data = json_text(body.session_data, req->arena);
 	if (data.len > KEYS_MAX_JSON)
 		return err_set(err, M_TOO_LARGE, "session_data has at most %d bytes", KEYS_MAX_JSON);
-	*ARENA_PUSH(req->arena, keys->items, keys->count, keys->cap) = (struct backup_key){
-		room_id, session_id, data, body.first_message_index, body.forwarded_count, body.is_verified
-	};
+	*ARENA_PUSH(req->arena, keys->items, keys->count, keys->cap) =
+		(struct backup_key){ room_id,         session_id, data, body.first_message_index, body.forwarded_count,
+				     body.is_verified };
 	return true;
 }
 
-static bool read_sessions(struct request *req, struct str room_id, const json_t *json, struct key_list *keys, struct err *err)
+static bool read_sessions(struct request *req, struct str room_id, const json_t *json, struct key_list *keys,
+			  struct err *err)
 {
 	struct sessions_body body = { 0 };
 	const char *session_id;
@@ -180,7 +186,8 @@ static bool read_sessions(struct request *req, struct str room_id, const json_t 
 
 	if (!json_read(json, sessions_fields, &body, err))
 		return false;
-	json_object_foreach(body.sessions, session_id, key) {
+	json_object_foreach(body.sessions, session_id, key)
+	{
 		if (!read_key(req, room_id, str_of(session_id), key, keys, err))
 			return false;
 	}
@@ -195,7 +202,8 @@ static bool read_rooms(struct request *req, struct key_list *keys, struct err *e
 
 	if (!json_read(req->body, rooms_fields, &body, err))
 		return false;
-	json_object_foreach(body.rooms, room_id, room) {
+	json_object_foreach(body.rooms, room_id, room)
+	{
 		if (!read_sessions(req, str_of(room_id), room, keys, err))
 			return false;
 	}
@@ -206,17 +214,20 @@ static bool read_rooms(struct request *req, struct key_list *keys, struct err *e
 
 static bool reply_counts(struct request *req, const struct key_backup *backup)
 {
-	return reply_json(req, 200, json_pack("{s:I, s:o}", "count", (json_int_t)backup->count, "etag",
-	                                      json_new_str(str_printf(req->arena, "%" PRId64, backup->etag))));
+	return reply_json(req, 200,
+			  json_pack("{s:I, s:o}", "count", (json_int_t)backup->count, "etag",
+				    json_new_str(str_printf(req->arena, "%" PRId64, backup->etag))));
 }
 
 static bool put_list(struct request *req, const struct key_list *keys, struct err *err)
 {
 	struct key_backup backup;
-	int64_t version;
+	int64_t version = 0;
 
 	return query_version(req, &version, err) &&
-	       backup_put_keys(req->server, req->user->nid, version, keys->items, keys->count, req->arena, &backup, err) && reply_counts(req, &backup);
+	       backup_put_keys(req->server, req->user->nid, version, keys->items, keys->count, req->arena, &backup,
+			       err) &&
+	       reply_counts(req, &backup);
 }
 
 static bool put_all(struct request *req, struct err *err)
@@ -237,7 +248,8 @@ static bool put_session(struct request *req, struct err *err)
 {
 	struct key_list keys = { 0 };
 
-	return read_key(req, path_param(req, "roomId"), path_param(req, "sessionId"), req->body, &keys, err) && put_list(req, &keys, err);
+	return read_key(req, path_param(req, "roomId"), path_param(req, "sessionId"), req->body, &keys, err) &&
+	       put_list(req, &keys, err);
 }
 
 static bool delete_at(struct request *req, struct str room_id, struct str session_id, struct err *err)
@@ -245,7 +257,8 @@ static bool delete_at(struct request *req, struct str room_id, struct str sessio
 	struct backup_place place = { .room_id = room_id, .session_id = session_id };
 	struct key_backup backup;
 
-	return query_version(req, &place.version, err) && backup_delete_keys(req->server, req->user->nid, place, &backup, err) && reply_counts(req, &backup);
+	return query_version(req, &place.version, err) &&
+	       backup_delete_keys(req->server, req->user->nid, place, &backup, err) && reply_counts(req, &backup);
 }
 
 static bool delete_all(struct request *req, struct err *err)
@@ -274,8 +287,10 @@ struct key_writer {
 
 static void write_key(struct buf *out, const struct backup_key *key)
 {
-	buf_printf(out, "{\"first_message_index\":%" PRId64 ",\"forwarded_count\":%" PRId64 ",\"is_verified\":%s,\"session_data\":", key->first_message_index,
-	           key->forwarded_count, key->is_verified ? "true" : "false");
+	buf_printf(out,
+		   "{\"first_message_index\":%" PRId64 ",\"forwarded_count\":%" PRId64
+		   ",\"is_verified\":%s,\"session_data\":",
+		   key->first_message_index, key->forwarded_count, key->is_verified ? "true" : "false");
 	buf_append(out, key->session_data);
 	buf_char(out, '}');
 }
@@ -327,7 +342,8 @@ static bool get_all(struct request *req, struct err *err)
 	bool ok;
 
 	BUF_LIT(&out, "{\"rooms\":{");
-	ok = query_version(req, &place.version, err) && backup_read_keys(req->server, req->user->nid, place, write_session, &writer, err);
+	ok = query_version(req, &place.version, err) &&
+	     backup_read_keys(req->server, req->user->nid, place, write_session, &writer, err);
 	if (writer.room_id.len)
 		BUF_LIT(&out, "}}");
 	buf_done(&writer.room_id);
@@ -342,7 +358,8 @@ static bool get_room(struct request *req, struct err *err)
 	struct key_writer writer = { .out = &out };
 
 	BUF_LIT(&out, "{\"sessions\":{");
-	if (!query_version(req, &place.version, err) || !backup_read_keys(req->server, req->user->nid, place, write_session, &writer, err))
+	if (!query_version(req, &place.version, err) ||
+	    !backup_read_keys(req->server, req->user->nid, place, write_session, &writer, err))
 		return false;
 	BUF_LIT(&out, "}}");
 	return reply_keys(req, &out, err);
@@ -351,10 +368,12 @@ static bool get_room(struct request *req, struct err *err)
 static bool get_session(struct request *req, struct err *err)
 {
 	CLEANUP(buf_done) struct buf out = buf_init(MAX_ANSWER);
-	struct backup_place place = { .room_id = path_param(req, "roomId"), .session_id = path_param(req, "sessionId") };
+	struct backup_place place = { .room_id = path_param(req, "roomId"),
+				      .session_id = path_param(req, "sessionId") };
 	struct key_writer writer = { .out = &out };
 
-	if (!query_version(req, &place.version, err) || !backup_read_keys(req->server, req->user->nid, place, write_alone, &writer, err))
+	if (!query_version(req, &place.version, err) ||
+	    !backup_read_keys(req->server, req->user->nid, place, write_alone, &writer, err))
 		return false;
 	if (!writer.count)
 		return err_set(err, M_NOT_FOUND, "There is no such key");

@@ -4,20 +4,22 @@
 
 static const struct db_statement SELECT_BACKUP = {
 	"backup_select",
-	"SELECT version, algorithm, auth_data, key_count, etag FROM key_backups WHERE user_nid = $1 AND NOT deleted AND ($2 = 0 OR version = $2)"
-	" ORDER BY version DESC LIMIT 1",
+	"SELECT version, algorithm, auth_data, key_count, etag FROM key_backups WHERE user_nid = $1"
+	" AND NOT deleted AND ($2 = 0 OR version = $2) ORDER BY version DESC LIMIT 1",
 };
 static const struct db_statement LOCK_BACKUP = {
 	"backup_lock",
-	"SELECT version, algorithm, auth_data, key_count, etag FROM key_backups WHERE user_nid = $1 AND NOT deleted AND ($2 = 0 OR version = $2)"
-	" ORDER BY version DESC LIMIT 1 FOR UPDATE",
+	"SELECT version, algorithm, auth_data, key_count, etag FROM key_backups WHERE user_nid = $1"
+	" AND NOT deleted AND ($2 = 0 OR version = $2) ORDER BY version DESC LIMIT 1 FOR UPDATE",
 };
 /* Two devices that make a backup at once make two. */
-static const struct db_statement LOCK_USER = { "backup_lock_user", "SELECT 1 FROM accounts WHERE user_nid = $1 FOR NO KEY UPDATE" };
+static const struct db_statement LOCK_USER = { "backup_lock_user",
+					       "SELECT 1 FROM accounts WHERE user_nid = $1 FOR NO KEY UPDATE" };
 static const struct db_statement INSERT_BACKUP = {
 	"backup_insert",
 	"INSERT INTO key_backups (user_nid, version, algorithm, auth_data)"
-	" SELECT $1, coalesce(max(version), 0) + 1, $2, $3 FROM key_backups WHERE user_nid = $1 RETURNING version",
+	" SELECT $1, coalesce(max(version), 0) + 1, $2, $3 FROM key_backups WHERE user_nid = $1"
+	" RETURNING version",
 };
 static const struct db_statement UPDATE_AUTH_DATA = {
 	"backup_update_auth_data",
@@ -27,16 +29,20 @@ static const struct db_statement DELETE_BACKUP = {
 	"backup_delete",
 	"UPDATE key_backups SET deleted = true, auth_data = '', key_count = 0 WHERE user_nid = $1 AND version = $2",
 };
-/* client-server-api "Server-side key backups": a key takes another's place when it is verified and that one is not, else when it begins at an earlier message,
- * else when it has been forwarded less often. */
+/* client-server-api "Server-side key backups": a key takes another's place when it is verified and that one is not,
+ * else when it begins at an earlier message, else when it has been forwarded less often. */
 static const struct db_statement UPSERT_KEYS = {
 	"backup_upsert_keys",
-	"INSERT INTO backup_keys AS b (user_nid, version, room_id, session_id, first_message_index, forwarded_count, is_verified, session_data)"
-	" SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::boolean[], $8::text[])"
-	" ON CONFLICT (user_nid, version, room_id, session_id) DO UPDATE SET first_message_index = excluded.first_message_index,"
-	" forwarded_count = excluded.forwarded_count, is_verified = excluded.is_verified, session_data = excluded.session_data"
-	" WHERE (NOT excluded.is_verified, excluded.first_message_index, excluded.forwarded_count)"
-	" < (NOT b.is_verified, b.first_message_index, b.forwarded_count) RETURNING xmax = 0",
+	"INSERT INTO backup_keys AS b (user_nid, version, room_id, session_id, first_message_index,"
+	" forwarded_count, is_verified, session_data)"
+	" SELECT $1, $2, *"
+	" FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::boolean[], $8::text[])"
+	" ON CONFLICT (user_nid, version, room_id, session_id) DO UPDATE"
+	" SET first_message_index = excluded.first_message_index, forwarded_count = excluded.forwarded_count,"
+	" is_verified = excluded.is_verified, session_data = excluded.session_data"
+	" WHERE (NOT excluded.is_verified, excluded.first_message_index, excluded.forwarded_count) < (NOT"
+	" b.is_verified, b.first_message_index, b.forwarded_count)"
+	" RETURNING xmax = 0",
 };
 static const struct db_statement COUNT_KEYS = {
 	"backup_count_keys",
@@ -53,8 +59,8 @@ static const struct db_statement delete_keys[DEPTH_COUNT] = {
 	{ "backup_delete_session", DELETE_KEYS " AND room_id = $3 AND session_id = $4" },
 };
 
-#define SELECT_KEYS                                                                                                                \
-	"SELECT room_id, session_id, first_message_index, forwarded_count, is_verified, session_data FROM backup_keys"             \
+#define SELECT_KEYS                                                                                                    \
+	"SELECT room_id, session_id, first_message_index, forwarded_count, is_verified, session_data FROM backup_keys" \
 	" WHERE user_nid = $1 AND version = $2"
 #define IN_PAGES " ORDER BY room_id, session_id LIMIT 1000"
 static const struct db_statement select_keys[DEPTH_COUNT] = {
@@ -68,8 +74,8 @@ static enum depth depth_of(const struct backup_place *place)
 	return place->session_id.len ? DEPTH_SESSION : place->room_id.len ? DEPTH_ROOM : DEPTH_ALL;
 }
 
-static bool read_backup(struct db *db, const struct db_statement *statement, nid_t user, int64_t version, struct arena *arena, struct key_backup *ret_backup,
-                        struct err *err)
+static bool read_backup(struct db *db, const struct db_statement *statement, nid_t user, int64_t version,
+			struct arena *arena, struct key_backup *ret_backup, struct err *err)
 {
 	struct db_rows *rows;
 
@@ -77,27 +83,33 @@ static bool read_backup(struct db *db, const struct db_statement *statement, nid
 	if (!db_query(db, statement, DB_PARAMS(db_int(user), db_int(version)), arena, &rows, err))
 		return false;
 	if (db_next(rows))
-		*ret_backup =
-			(struct key_backup){ db_get_int(rows, 0), db_get_str(rows, 1), db_get_str(rows, 2), db_get_int(rows, 3), db_get_int(rows, 4) };
+		*ret_backup = (struct key_backup){ db_get_int(rows, 0), db_get_str(rows, 1), db_get_str(rows, 2),
+						   db_get_int(rows, 3), db_get_int(rows, 4) };
 	return true;
 }
 
-bool backup_get(struct server *server, nid_t user, int64_t version, struct arena *arena, struct key_backup *ret_backup, struct err *err)
+bool backup_get(struct server *server, nid_t user, int64_t version, struct arena *arena, struct key_backup *ret_backup,
+		struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
 
-	return (db_acquire(server->pool, &db, err) && read_backup(db, &SELECT_BACKUP, user, version, arena, ret_backup, err)) ||
+	return (db_acquire(server->pool, &db, err) &&
+		read_backup(db, &SELECT_BACKUP, user, version, arena, ret_backup, err)) ||
 	       err_detail(err, "look for a backup");
 }
 
-bool backup_create(struct server *server, nid_t user, struct str algorithm, struct str auth_data, int64_t *ret_version, struct err *err)
+bool backup_create(struct server *server, nid_t user, struct str algorithm, struct str auth_data, int64_t *ret_version,
+		   struct err *err)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	CLEANUP(db_release) struct db *db = NULL;
 	struct db_rows *rows;
 
-	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) || !db_exec(db, &LOCK_USER, DB_PARAMS(db_int(user)), NULL, err) ||
-	    !db_query(db, &INSERT_BACKUP, DB_PARAMS(db_int(user), db_text(algorithm), db_text(auth_data)), arena, &rows, err) || !db_commit(db, err))
+	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) ||
+	    !db_exec(db, &LOCK_USER, DB_PARAMS(db_int(user)), NULL, err) ||
+	    !db_query(db, &INSERT_BACKUP, DB_PARAMS(db_int(user), db_text(algorithm), db_text(auth_data)), arena, &rows,
+		      err) ||
+	    !db_commit(db, err))
 		return err_detail(err, "make a backup");
 	*ret_version = db_next(rows) ? db_get_int(rows, 0) : 0;
 	return true;
@@ -108,7 +120,8 @@ bool backup_set_auth_data(struct server *server, nid_t user, int64_t version, st
 	CLEANUP(db_release) struct db *db = NULL;
 
 	return (db_acquire(server->pool, &db, err) &&
-	        db_exec(db, &UPDATE_AUTH_DATA, DB_PARAMS(db_int(user), db_int(version), db_text(auth_data)), NULL, err)) ||
+		db_exec(db, &UPDATE_AUTH_DATA, DB_PARAMS(db_int(user), db_int(version), db_text(auth_data)), NULL,
+			err)) ||
 	       err_detail(err, "change a backup");
 }
 
@@ -119,7 +132,8 @@ bool backup_delete(struct server *server, nid_t user, int64_t version, bool *ret
 
 	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) ||
 	    !db_exec(db, &DELETE_BACKUP, DB_PARAMS(db_int(user), db_int(version)), &known, err) ||
-	    !db_exec(db, &delete_keys[DEPTH_ALL], DB_PARAMS(db_int(user), db_int(version)), NULL, err) || !db_commit(db, err))
+	    !db_exec(db, &delete_keys[DEPTH_ALL], DB_PARAMS(db_int(user), db_int(version)), NULL, err) ||
+	    !db_commit(db, err))
 		return err_detail(err, "delete a backup");
 	*ret_known = known > 0;
 	return true;
@@ -133,7 +147,8 @@ static bool refuse_missing(struct err *err)
 }
 
 /* Keys go into the newest backup alone. */
-static bool lock_newest(struct db *db, nid_t user, int64_t version, struct arena *arena, struct key_backup *ret_backup, struct err *err)
+static bool lock_newest(struct db *db, nid_t user, int64_t version, struct arena *arena, struct key_backup *ret_backup,
+			struct err *err)
 {
 	struct key_backup asked;
 
@@ -149,8 +164,8 @@ static bool lock_newest(struct db *db, nid_t user, int64_t version, struct arena
 	return err_extra(err, "\"current_version\":\"%" PRId64 "\"", ret_backup->version);
 }
 
-static bool upsert_keys(struct db *db, nid_t user, int64_t version, const struct backup_key *keys, size_t count, struct arena *arena, struct db_rows **ret_rows,
-                        struct err *err)
+static bool upsert_keys(struct db *db, nid_t user, int64_t version, const struct backup_key *keys, size_t count,
+			struct arena *arena, struct db_rows **ret_rows, struct err *err)
 {
 	struct str *rooms = ARENA_ARRAY(arena, count, struct str), *sessions = ARENA_ARRAY(arena, count, struct str);
 	struct str *data = ARENA_ARRAY(arena, count, struct str);
@@ -166,9 +181,10 @@ static bool upsert_keys(struct db *db, nid_t user, int64_t version, const struct
 		data[i] = keys[i].session_data;
 	}
 	return db_query(db, &UPSERT_KEYS,
-	                DB_PARAMS(db_int(user), db_int(version), db_texts(rooms, count), db_texts(sessions, count), db_ints(first, count),
-	                          db_ints(forwarded, count), db_bools(verified, count), db_texts(data, count)),
-	                arena, ret_rows, err);
+			DB_PARAMS(db_int(user), db_int(version), db_texts(rooms, count), db_texts(sessions, count),
+				  db_ints(first, count), db_ints(forwarded, count), db_bools(verified, count),
+				  db_texts(data, count)),
+			arena, ret_rows, err);
 }
 
 /* The etag tells clients that something has changed. */
@@ -179,50 +195,57 @@ static bool count_keys(struct db *db, nid_t user, int64_t added, struct key_back
 	return db_exec(db, &COUNT_KEYS, DB_PARAMS(db_int(user), db_int(backup->version), db_int(added)), NULL, err);
 }
 
-bool backup_put_keys(struct server *server, nid_t user, int64_t version, const struct backup_key *keys, size_t count, struct arena *arena,
-                     struct key_backup *ret_backup, struct err *err)
+bool backup_put_keys(struct server *server, nid_t user, int64_t version, const struct backup_key *keys, size_t count,
+		     struct arena *arena, struct key_backup *ret_backup, struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
 	struct db_rows *rows;
 	int64_t added = 0;
 
-	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) || !lock_newest(db, user, version, arena, ret_backup, err) ||
+	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) ||
+	    !lock_newest(db, user, version, arena, ret_backup, err) ||
 	    !upsert_keys(db, user, version, keys, count, arena, &rows, err))
 		return err_detail(err, "back keys up");
 	while (db_next(rows))
 		added += db_get_bool(rows, 0);
-	return ((!db_row_count(rows) || count_keys(db, user, added, ret_backup, err)) && db_commit(db, err)) || err_detail(err, "back keys up");
+	return ((!db_row_count(rows) || count_keys(db, user, added, ret_backup, err)) && db_commit(db, err)) ||
+	       err_detail(err, "back keys up");
 }
 
-bool backup_delete_keys(struct server *server, nid_t user, struct backup_place place, struct key_backup *ret_backup, struct err *err)
+bool backup_delete_keys(struct server *server, nid_t user, struct backup_place place, struct key_backup *ret_backup,
+			struct err *err)
 {
-	const struct db_param params[] = { db_int(user), db_int(place.version), db_text(place.room_id), db_text(place.session_id) };
+	const struct db_param params[] = { db_int(user), db_int(place.version), db_text(place.room_id),
+					   db_text(place.session_id) };
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	CLEANUP(db_release) struct db *db = NULL;
 	enum depth depth = depth_of(&place);
 	int64_t deleted;
 
-	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) || !read_backup(db, &LOCK_BACKUP, user, place.version, arena, ret_backup, err))
+	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) ||
+	    !read_backup(db, &LOCK_BACKUP, user, place.version, arena, ret_backup, err))
 		return err_detail(err, "delete keys of a backup");
 	if (!ret_backup->version)
 		return refuse_missing(err);
 	return (db_exec(db, &delete_keys[depth], (struct db_params){ params, 2 + (size_t)depth }, &deleted, err) &&
-	        (!deleted || count_keys(db, user, -deleted, ret_backup, err)) && db_commit(db, err)) ||
+		(!deleted || count_keys(db, user, -deleted, ret_backup, err)) && db_commit(db, err)) ||
 	       err_detail(err, "delete keys of a backup");
 }
 
 /* What follows `at`. A connection is held for one page at a time. */
-static bool read_page(struct server *server, nid_t user, enum depth depth, const struct backup_place *at, struct arena *arena, struct db_rows **ret_rows,
-                      struct err *err)
+static bool read_page(struct server *server, nid_t user, enum depth depth, const struct backup_place *at,
+		      struct arena *arena, struct db_rows **ret_rows, struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
 
-	return db_acquire(server->pool, &db, err) && db_query(db, &select_keys[depth],
-	                                                      DB_PARAMS(db_int(user), db_int(at->version), db_text(at->room_id), db_text(at->session_id)),
-	                                                      arena, ret_rows, err);
+	return db_acquire(server->pool, &db, err) &&
+	       db_query(db, &select_keys[depth],
+			DB_PARAMS(db_int(user), db_int(at->version), db_text(at->room_id), db_text(at->session_id)),
+			arena, ret_rows, err);
 }
 
-static void take_page(struct db_rows *rows, void (*take)(void *context, const struct backup_key *key), void *context, struct backup_place *at)
+static void take_page(struct db_rows *rows, void (*take)(void *context, const struct backup_key *key), void *context,
+		      struct backup_place *at)
 {
 	while (db_next(rows)) {
 		const struct backup_key key = {
@@ -240,13 +263,14 @@ static void take_page(struct db_rows *rows, void (*take)(void *context, const st
 	}
 }
 
-/* Keys of a room begin after the empty session ID, which none has. The arena of a page lives until the next one has been asked for. */
-bool backup_read_keys(struct server *server, nid_t user, struct backup_place place, void (*take)(void *context, const struct backup_key *key),
-                      void *context, struct err *err)
+/* Keys of a room begin after the empty session ID, which none has. The arena of a page lives until the next one has
+ * been asked for. */
+bool backup_read_keys(struct server *server, nid_t user, struct backup_place place,
+		      void (*take)(void *context, const struct backup_key *key), void *context, struct err *err)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	enum depth depth = depth_of(&place);
-	struct key_backup backup;
+	struct key_backup backup = { 0 };
 	struct db_rows *rows;
 
 	if (!backup_get(server, user, place.version, arena, &backup, err))

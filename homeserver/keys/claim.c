@@ -6,26 +6,29 @@ static const struct db_statement TAKE_ONE_TIME = {
 	"keys_take_one_time",
 	"WITH picked AS MATERIALIZED (SELECT w.at, k.device_nid, k.algorithm, k.key_id"
 	" FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w (user_id, device_id, algorithm, at)"
-	" JOIN users u ON u.user_id = w.user_id JOIN devices d ON d.user_nid = u.user_nid AND d.device_id = w.device_id"
-	" CROSS JOIN LATERAL (SELECT o.device_nid, o.algorithm, o.key_id FROM one_time_keys o WHERE o.device_nid = d.device_nid AND o.algorithm = w.algorithm"
-	" ORDER BY o.age LIMIT 1 FOR UPDATE SKIP LOCKED) k),"
-	" taken AS (DELETE FROM one_time_keys o USING picked p WHERE o.device_nid = p.device_nid AND o.algorithm = p.algorithm AND o.key_id = p.key_id"
+	" JOIN users u ON u.user_id = w.user_id JOIN devices d ON d.user_nid = u.user_nid"
+	" AND d.device_id = w.device_id CROSS JOIN LATERAL (SELECT o.device_nid, o.algorithm, o.key_id"
+	" FROM one_time_keys o WHERE o.device_nid = d.device_nid AND o.algorithm = w.algorithm ORDER BY o.age"
+	" LIMIT 1 FOR UPDATE SKIP LOCKED) k), taken AS (DELETE FROM one_time_keys o USING picked p"
+	" WHERE o.device_nid = p.device_nid AND o.algorithm = p.algorithm AND o.key_id = p.key_id"
 	" RETURNING p.at, o.device_nid, o.key_id, o.json)"
-	" SELECT t.at, t.key_id, t.json, t.device_nid, d.user_nid, true FROM taken t JOIN devices d USING (device_nid)",
+	" SELECT t.at, t.key_id, t.json, t.device_nid, d.user_nid, true FROM taken t JOIN devices d"
+	" USING (device_nid)",
 };
 /* Locked in one order. The last column: it has not been used before. */
 static const struct db_statement SELECT_FALLBACK = {
 	"keys_select_fallback",
 	"SELECT w.at, f.key_id, f.json, f.device_nid, d.user_nid, NOT f.used"
 	" FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w (user_id, device_id, algorithm, at)"
-	" JOIN users u ON u.user_id = w.user_id JOIN devices d ON d.user_nid = u.user_nid AND d.device_id = w.device_id"
-	" JOIN fallback_keys f ON f.device_nid = d.device_nid AND f.algorithm = w.algorithm"
-	" ORDER BY f.device_nid, f.algorithm FOR NO KEY UPDATE OF f",
+	" JOIN users u ON u.user_id = w.user_id JOIN devices d ON d.user_nid = u.user_nid"
+	" AND d.device_id = w.device_id JOIN fallback_keys f ON f.device_nid = d.device_nid"
+	" AND f.algorithm = w.algorithm ORDER BY f.device_nid, f.algorithm FOR NO KEY UPDATE OF f",
 };
 static const struct db_statement MARK_FALLBACK = {
 	"keys_mark_fallback",
-	"UPDATE fallback_keys f SET used = true FROM unnest($1::bigint[], $2::text[]) AS u (device, algorithm)"
-	" WHERE f.device_nid = u.device AND f.algorithm = u.algorithm",
+	"UPDATE fallback_keys f SET used = true"
+	" FROM unnest($1::bigint[], $2::text[]) AS u (device, algorithm) WHERE f.device_nid = u.device"
+	" AND f.algorithm = u.algorithm",
 };
 
 struct claim {
@@ -70,7 +73,9 @@ static void take_rows(struct claim *claim, struct db_rows *rows, const size_t *p
 		if (!db_get_bool(rows, 5))
 			continue;
 		*ARENA_PUSH(claim->arena, claim->entries, claim->entry_count, claim->entry_cap) =
-			(struct journal_entry){ .kind = JOURNAL_ONE_TIME_KEYS, .user = db_get_nid(rows, 4), .device = db_get_nid(rows, 3) };
+			(struct journal_entry){ .kind = JOURNAL_ONE_TIME_KEYS,
+						.user = db_get_nid(rows, 4),
+						.device = db_get_nid(rows, 3) };
 		if (places) {
 			claim->fallback_devices[claim->fallback_count] = db_get_nid(rows, 3);
 			claim->fallback_algorithms[claim->fallback_count++] = claim->wishes[at].algorithm;
@@ -114,10 +119,10 @@ static bool claim_fallbacks(struct db *db, struct claim *claim, size_t count, si
 	if (!db_query(db, &SELECT_FALLBACK, params, claim->arena, &rows, err))
 		return false;
 	take_rows(claim, rows, places);
-	return !claim->fallback_count ||
-	       db_exec(db, &MARK_FALLBACK,
-	               DB_PARAMS(db_ints(claim->fallback_devices, claim->fallback_count), db_texts(claim->fallback_algorithms, claim->fallback_count)), NULL,
-	               err);
+	return !claim->fallback_count || db_exec(db, &MARK_FALLBACK,
+						 DB_PARAMS(db_ints(claim->fallback_devices, claim->fallback_count),
+							   db_texts(claim->fallback_algorithms, claim->fallback_count)),
+						 NULL, err);
 }
 
 static bool claim_all(struct server *server, struct claim *claim, size_t count, struct err *err)
@@ -127,17 +132,22 @@ static bool claim_all(struct server *server, struct claim *claim, size_t count, 
 	CLEANUP(db_release) struct db *db = NULL;
 	struct db_rows *rows;
 
-	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) || !db_query(db, &TAKE_ONE_TIME, params, claim->arena, &rows, err))
+	if (!db_acquire(server->pool, &db, err) || !db_begin(db, err) ||
+	    !db_query(db, &TAKE_ONE_TIME, params, claim->arena, &rows, err))
 		return false;
 	take_rows(claim, rows, NULL);
 	if (!claim_fallbacks(db, claim, count, places, err))
 		return false;
-	return !claim->entry_count || journal_append(server->journal, db, claim->entries, claim->entry_count, NULL, err);
+	return !claim->entry_count ||
+	       journal_append(server->journal, db, claim->entries, claim->entry_count, NULL, err);
 }
 
-bool keys_claim(struct server *server, const struct key_wish *wishes, size_t count, struct arena *arena, json_t **ret_keys, struct err *err)
+bool keys_claim(struct server *server, const struct key_wish *wishes, size_t count, struct arena *arena,
+		json_t **ret_keys, struct err *err)
 {
-	struct claim claim = { .wishes = wishes, .granted = ARENA_ARRAY(arena, count, bool), .keys = json_object(), .arena = arena };
+	struct claim claim = {
+		.wishes = wishes, .granted = ARENA_ARRAY(arena, count, bool), .keys = json_object(), .arena = arena
+	};
 
 	if (count && !claim_all(server, &claim, count, err)) {
 		json_decref(claim.keys);

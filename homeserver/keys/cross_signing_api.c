@@ -32,7 +32,8 @@ static bool read_upload(struct request *req, struct cross_keys *ret_keys, struct
 	jsons[KEY_SELF_SIGNING] = body.self_signing_key;
 	jsons[KEY_USER_SIGNING] = body.user_signing_key;
 	for (enum key_usage usage = 0; usage < KEY_USAGE_COUNT; usage++) {
-		if (jsons[usage] && !cross_key_read(jsons[usage], req->user->user_id, usage, req->arena, &ret_keys->of[usage], err))
+		if (jsons[usage] &&
+		    !cross_key_read(jsons[usage], req->user->user_id, usage, req->arena, &ret_keys->of[usage], err))
 			return false;
 	}
 	if (!body.master_key && !body.self_signing_key && !body.user_signing_key)
@@ -41,16 +42,19 @@ static bool read_upload(struct request *req, struct cross_keys *ret_keys, struct
 }
 
 /* By the master key that comes with them, else by the one that is there. */
-static bool check_signatures(struct request *req, const struct cross_keys *known, const struct cross_keys *keys, struct err *err)
+static bool check_signatures(struct request *req, const struct cross_keys *known, const struct cross_keys *keys,
+			     struct err *err)
 {
-	const struct cross_key *master = keys->of[KEY_MASTER].public_key.len ? &keys->of[KEY_MASTER] : &known->of[KEY_MASTER];
+	const struct cross_key *master =
+		keys->of[KEY_MASTER].public_key.len ? &keys->of[KEY_MASTER] : &known->of[KEY_MASTER];
 
 	if (!master->public_key.len)
 		return err_set(err, M_MISSING_PARAM, "There is no master key");
 	for (enum key_usage usage = KEY_SELF_SIGNING; usage < KEY_USAGE_COUNT; usage++) {
-		if (keys->of[usage].public_key.len && !cross_key_signed_by(keys->of[usage].json, req->user->user_id, master, req->arena))
+		if (keys->of[usage].public_key.len &&
+		    !cross_key_signed_by(keys->of[usage].json, req->user->user_id, master, req->arena))
 			return err_set(err, M_INVALID_SIGNATURE, "The %s key is not signed by the master key",
-			               usage == KEY_SELF_SIGNING ? "self-signing" : "user-signing");
+				       usage == KEY_SELF_SIGNING ? "self-signing" : "user-signing");
 	}
 	return true;
 }
@@ -58,7 +62,8 @@ static bool check_signatures(struct request *req, const struct cross_keys *known
 static bool brings_nothing_new(const struct cross_keys *known, const struct cross_keys *keys, struct arena *arena)
 {
 	for (size_t i = 0; i < KEY_USAGE_COUNT; i++) {
-		if (keys->of[i].public_key.len && (!known->of[i].public_key.len || !signed_object_same(known->of[i].json, keys->of[i].json, arena)))
+		if (keys->of[i].public_key.len &&
+		    (!known->of[i].public_key.len || !signed_object_same(known->of[i].json, keys->of[i].json, arena)))
 			return false;
 	}
 	return true;
@@ -99,11 +104,15 @@ struct signed_object {
 	struct cross_key master; /* of that user */
 };
 
-static void add_signature(struct signing *signing, const struct signed_object *object, struct str signer_key, struct str signature, bool of_device)
+static void add_signature(struct signing *signing, const struct signed_object *object, struct str signer_key,
+			  struct str signature, bool of_device)
 {
-	*ARENA_PUSH(signing->req->arena, signing->signatures, signing->count, signing->cap) = (struct new_signature){
-		.user = object->user, .target = object->target, .signer_key = signer_key, .signature = signature, .of_device = of_device
-	};
+	*ARENA_PUSH(signing->req->arena, signing->signatures, signing->count, signing->cap) =
+		(struct new_signature){ .user = object->user,
+					.target = object->target,
+					.signer_key = signer_key,
+					.signature = signature,
+					.of_device = of_device };
 }
 
 static struct str own_signatures(const struct signing *signing, const struct signed_object *object)
@@ -115,7 +124,8 @@ static struct str own_signatures(const struct signing *signing, const struct sig
 }
 
 /* A device by the self-signing key, somebody else's master key by the user-signing key. */
-static bool take_cross_signature(struct signing *signing, const struct signed_object *object, struct str known, enum key_usage usage, struct err *err)
+static bool take_cross_signature(struct signing *signing, const struct signed_object *object, struct str known,
+				 enum key_usage usage, struct err *err)
 {
 	const struct cross_key *key = &signing->own.of[usage];
 	struct arena *arena = signing->req->arena;
@@ -125,13 +135,14 @@ static bool take_cross_signature(struct signing *signing, const struct signed_ob
 		return err_set(err, M_INVALID_SIGNATURE, "What is signed is not the key that is known");
 	if (!cross_key_signed_by(object->json, signing->req->user->user_id, key, arena) ||
 	    !slice_get_string(own_signatures(signing, object), signer_key, arena, &signature))
-		return err_set(err, M_INVALID_SIGNATURE, "There is no valid signature by the %s key", usage == KEY_SELF_SIGNING ? "self-signing" : "user-signing");
+		return err_set(err, M_INVALID_SIGNATURE, "There is no valid signature by the %s key",
+			       usage == KEY_SELF_SIGNING ? "self-signing" : "user-signing");
 	add_signature(signing, object, signer_key, signature, usage == KEY_SELF_SIGNING);
 	return true;
 }
 
-static bool take_device_signature(struct signing *signing, const struct signed_object *object, struct str signer_key, struct str signature,
-                                  struct err *err)
+static bool take_device_signature(struct signing *signing, const struct signed_object *object, struct str signer_key,
+				  struct str signature, struct err *err)
 {
 	struct str device_id = str_from(signer_key, strlen("ed25519:")), device_keys;
 	struct request *req = signing->req;
@@ -143,7 +154,8 @@ static bool take_device_signature(struct signing *signing, const struct signed_o
 		return false;
 	if (!device_keys.len || !device_signing_key(device_keys, device_id, req->arena, key.bytes) ||
 	    !cross_key_signed_by(object->json, req->user->user_id, &key, req->arena))
-		return err_set(err, M_INVALID_SIGNATURE, "There is no valid signature by device %.*s", STR_ARG(device_id));
+		return err_set(err, M_INVALID_SIGNATURE, "There is no valid signature by device %.*s",
+			       STR_ARG(device_id));
 	add_signature(signing, object, signer_key, signature, false);
 	return true;
 }
@@ -209,11 +221,14 @@ static bool take_objects(struct signing *signing, struct signed_object *object, 
 	const char *target;
 	json_t *json;
 
-	json_object_foreach(objects, target, json) {
+	json_object_foreach(objects, target, json)
+	{
 		object->target = str_of(target);
 		if (json_object_size(json) == 0)
 			err_set(&problem, M_INVALID_SIGNATURE, "There is nothing signed");
-		if ((json_object_size(json) && canonical_json_loose(json_text(json, signing->req->arena), signing->req->arena, &object->json, &problem) &&
+		if ((json_object_size(json) &&
+		     canonical_json_loose(json_text(json, signing->req->arena), signing->req->arena, &object->json,
+					  &problem) &&
 		     take_object(signing, object, &problem)))
 			continue;
 		if (problem.status >= 500) {
@@ -239,7 +254,7 @@ static bool take_user(struct signing *signing, struct str user_id, json_t *objec
 	return take_objects(signing, &object, objects, err);
 }
 
-static bool check_signed(const json_t *body, struct err *err)
+static bool check_signed(json_t *body, struct err *err)
 {
 	size_t count = 0;
 	const char *user_id, *target;
@@ -247,12 +262,14 @@ static bool check_signed(const json_t *body, struct err *err)
 
 	if (!json_is_object(body))
 		return err_set(err, M_BAD_JSON, "The body must be an object");
-	json_object_foreach((json_t *)(uintptr_t)body, user_id, objects) {
+	json_object_foreach(body, user_id, objects)
+	{
 		if (!user_id_valid(str_of(user_id)))
 			return err_set(err, M_INVALID_PARAM, "Keys are given by user");
 		if (!json_is_object(objects))
 			return err_set(err, M_BAD_JSON, "A user's keys must be an object");
-		json_object_foreach(objects, target, json) {
+		json_object_foreach(objects, target, json)
+		{
 			if (!json_is_object(json))
 				return err_set(err, M_BAD_JSON, "A signed key must be an object");
 			count++;
@@ -269,11 +286,13 @@ static bool post_signatures(struct request *req, struct err *err)
 	const char *user_id;
 	json_t *objects;
 
-	if (!check_signed(req->body, err) || !cross_keys_load(req->server, req->user->nid, req->arena, &signing.own, err))
+	if (!check_signed(req->body, err) ||
+	    !cross_keys_load(req->server, req->user->nid, req->arena, &signing.own, err))
 		return false;
 	signing.failures = json_object();
 	arena_defer(req->arena, (void (*)(void *))json_decref, signing.failures);
-	json_object_foreach(req->body, user_id, objects) {
+	json_object_foreach(req->body, user_id, objects)
+	{
 		if (!take_user(&signing, str_of(user_id), objects, err))
 			return false;
 	}

@@ -6,8 +6,8 @@
 #include "journal/journal.h"
 
 /*
- * Every sync tells the counts, and hardly one finds them changed: they are kept, as the two texts with a line feed between, which
- * JSON without white space doesn't have.
+ * Every sync tells the counts, and hardly one finds them changed: they are kept, as the two texts with a line feed
+ * between, which JSON without white space doesn't have.
  */
 struct keys {
 	struct cache *counts;     /* by device */
@@ -17,7 +17,8 @@ struct keys {
 static const struct db_statement SELECT_COUNTS = {
 	"keys_count",
 	"SELECT false, algorithm, count(*) FROM one_time_keys WHERE device_nid = $1 GROUP BY algorithm"
-	" UNION ALL SELECT true, algorithm, 0 FROM fallback_keys WHERE device_nid = $1 AND NOT used ORDER BY 1, 2",
+	" UNION ALL SELECT true, algorithm, 0 FROM fallback_keys WHERE device_nid = $1 AND NOT used"
+	" ORDER BY 1, 2",
 };
 
 static void forget_device(void *context, const struct journal_entry *entry)
@@ -75,16 +76,19 @@ static bool load_counts(struct server *server, nid_t device, struct arena *arena
 	uint64_t changes = server->keys->changes;
 	struct db_rows *rows;
 
-	if (!db_acquire(server->pool, &db, err) || !db_query(db, &SELECT_COUNTS, DB_PARAMS(db_int(device)), arena, &rows, err))
+	if (!db_acquire(server->pool, &db, err) ||
+	    !db_query(db, &SELECT_COUNTS, DB_PARAMS(db_int(device)), arena, &rows, err))
 		return err_detail(err, "count the keys of device %" PRId64, device);
 	*ret_text = counts_text(rows, arena);
 	cache_put(server->keys->counts, device, *ret_text);
 	if (changes != server->keys->changes)
-		cache_remove(server->keys->counts, device); /* what changed before it was put may have been removed too early */
+		cache_remove(server->keys->counts,
+			     device); /* what changed before it was put may have been removed too early */
 	return true;
 }
 
-bool key_counts_get(struct server *server, nid_t device, struct arena *arena, struct key_counts *ret_counts, struct err *err)
+bool key_counts_get(struct server *server, nid_t device, struct arena *arena, struct key_counts *ret_counts,
+		    struct err *err)
 {
 	struct str text;
 

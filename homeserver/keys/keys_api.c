@@ -12,7 +12,8 @@
 void keys_add_failure(json_t *failures, struct str server_name)
 {
 	json_object_setn_new(failures, server_name.ptr, server_name.len,
-	                     json_pack("{s:i, s:s, s:s}", "status", 503, "errcode", errcode_name(M_UNKNOWN), "error", "This server cannot be reached"));
+			     json_pack("{s:i, s:s, s:s}", "status", 503, "errcode", errcode_name(M_UNKNOWN), "error",
+				       "This server cannot be reached"));
 }
 
 /* --- upload --- */
@@ -73,7 +74,8 @@ static bool read_device_keys(struct request *req, const json_t *json, struct str
 		return err_set(err, M_INVALID_PARAM, "These are not the keys of this device");
 	if (!are_texts(body.algorithms))
 		return err_set(err, M_BAD_JSON, "An algorithm must be a string");
-	json_object_foreach(body.keys, name, key) {
+	json_object_foreach(body.keys, name, key)
+	{
 		if (!json_is_string(key))
 			return err_set(err, M_BAD_JSON, "A device's key must be a string");
 	}
@@ -89,13 +91,15 @@ static bool read_key_name(struct str name, struct named_key *key, struct err *er
 	ptrdiff_t colon = str_find_char(name, ':');
 
 	if (colon <= 0 || (size_t)colon + 1 == name.len || name.len > KEYS_MAX_NAME)
-		return err_set(err, M_INVALID_PARAM, "A key is named by its algorithm and its ID, with a colon between");
+		return err_set(err, M_INVALID_PARAM,
+			       "A key is named by its algorithm and its ID, with a colon between");
 	key->algorithm = str_sub(name, 0, (size_t)colon);
 	key->key_id = str_from(name, (size_t)colon + 1);
 	return true;
 }
 
-static bool read_named_keys(const json_t *object, size_t max, struct arena *arena, struct named_key **ret_keys, size_t *ret_count, struct err *err)
+static bool read_named_keys(json_t *object, size_t max, struct arena *arena, struct named_key **ret_keys,
+			    size_t *ret_count, struct err *err)
 {
 	struct named_key *keys = ARENA_ARRAY(arena, json_object_size(object) + 1, struct named_key);
 	size_t count = 0;
@@ -104,7 +108,8 @@ static bool read_named_keys(const json_t *object, size_t max, struct arena *aren
 
 	if (json_object_size(object) > max)
 		return err_set(err, M_TOO_LARGE, "At most %zu keys can be uploaded at once", max);
-	json_object_foreach((json_t *)(uintptr_t)object, name, json) {
+	json_object_foreach(object, name, json)
+	{
 		if (!json_is_object(json) && !json_is_string(json))
 			return err_set(err, M_BAD_JSON, "A key must be an object or a string");
 		if (!read_key_name(str_of(name), &keys[count], err) || !key_text(json, arena, &keys[count].json, err))
@@ -122,7 +127,8 @@ static bool check_fallback(const struct key_upload *upload, struct err *err)
 	for (size_t i = 0; i < upload->fallback_count; i++) {
 		for (size_t j = 0; j < i; j++) {
 			if (str_eq(upload->fallback[i].algorithm, upload->fallback[j].algorithm))
-				return err_set(err, M_INVALID_PARAM, "There is more than one fallback key of an algorithm");
+				return err_set(err, M_INVALID_PARAM,
+					       "There is more than one fallback key of an algorithm");
 		}
 	}
 	return true;
@@ -136,14 +142,17 @@ static bool post_upload(struct request *req, struct err *err)
 
 	if (!req->user->device)
 		return err_set(err, M_INVALID_PARAM, "Keys belong to a device, and this session has none");
-	if (!json_read(req->body, upload_fields, &body, err) || !read_device_keys(req, body.device_keys, &upload.device_keys, err) ||
-	    !read_named_keys(body.one_time_keys, KEYS_MAX_OF_DEVICE, req->arena, &upload.one_time, &upload.one_time_count, err) ||
-	    !read_named_keys(body.fallback_keys, KEYS_MAX_FALLBACK, req->arena, &upload.fallback, &upload.fallback_count, err) ||
+	if (!json_read(req->body, upload_fields, &body, err) ||
+	    !read_device_keys(req, body.device_keys, &upload.device_keys, err) ||
+	    !read_named_keys(body.one_time_keys, KEYS_MAX_OF_DEVICE, req->arena, &upload.one_time,
+			     &upload.one_time_count, err) ||
+	    !read_named_keys(body.fallback_keys, KEYS_MAX_FALLBACK, req->arena, &upload.fallback,
+			     &upload.fallback_count, err) ||
 	    !check_fallback(&upload, err) || !keys_upload(req->server, req->user, &upload, err) ||
 	    !key_counts_get(req->server, req->user->device, req->arena, &counts, err))
 		return false;
 	return reply_text(req, 200, STR("application/json"),
-	                  str_printf(req->arena, "{\"one_time_key_counts\":%.*s}", STR_ARG(counts.one_time)));
+			  str_printf(req->arena, "{\"one_time_key_counts\":%.*s}", STR_ARG(counts.one_time)));
 }
 
 /* --- query --- */
@@ -167,13 +176,15 @@ static bool is_ours(const struct request *req, struct str user_id, json_t *failu
 	return false;
 }
 
-static bool read_questions(struct request *req, json_t *asked, json_t *failures, struct key_question *questions, size_t *ret_count, struct err *err)
+static bool read_questions(struct request *req, json_t *asked, json_t *failures, struct key_question *questions,
+			   size_t *ret_count, struct err *err)
 {
 	const char *user_id;
 	json_t *devices;
 
 	*ret_count = 0;
-	json_object_foreach(asked, user_id, devices) {
+	json_object_foreach(asked, user_id, devices)
+	{
 		if (!user_id_valid(str_of(user_id)))
 			return err_set(err, M_INVALID_PARAM, "Keys are asked for by user");
 		if (!json_is_array(devices) || !are_texts(devices))
@@ -234,12 +245,14 @@ struct wishes {
 	size_t count, cap;
 };
 
-static bool read_wishes_of(struct request *req, struct str user_id, json_t *devices, bool ours, struct wishes *wishes, struct err *err)
+static bool read_wishes_of(struct request *req, struct str user_id, json_t *devices, bool ours, struct wishes *wishes,
+			   struct err *err)
 {
 	const char *device_id;
 	json_t *algorithm;
 
-	json_object_foreach(devices, device_id, algorithm) {
+	json_object_foreach(devices, device_id, algorithm)
+	{
 		struct str text = json_str(algorithm);
 
 		if (!json_is_string(algorithm))
@@ -247,7 +260,8 @@ static bool read_wishes_of(struct request *req, struct str user_id, json_t *devi
 		if (memchr(text.ptr, 0, text.len))
 			return err_set(err, M_INVALID_PARAM, "This is no algorithm");
 		if (ours)
-			*ARENA_PUSH(req->arena, wishes->items, wishes->count, wishes->cap) = (struct key_wish){ user_id, str_of(device_id), text };
+			*ARENA_PUSH(req->arena, wishes->items, wishes->count, wishes->cap) =
+				(struct key_wish){ user_id, str_of(device_id), text };
 	}
 	return true;
 }
@@ -257,12 +271,14 @@ static bool read_wishes(struct request *req, json_t *asked, json_t *failures, st
 	const char *user_id;
 	json_t *devices;
 
-	json_object_foreach(asked, user_id, devices) {
+	json_object_foreach(asked, user_id, devices)
+	{
 		if (!user_id_valid(str_of(user_id)))
 			return err_set(err, M_INVALID_PARAM, "Keys are claimed by user");
 		if (!json_is_object(devices))
 			return err_set(err, M_BAD_JSON, "A user's devices must be an object");
-		if (!read_wishes_of(req, str_of(user_id), devices, is_ours(req, str_of(user_id), failures), wishes, err))
+		if (!read_wishes_of(req, str_of(user_id), devices, is_ours(req, str_of(user_id), failures), wishes,
+				    err))
 			return false;
 	}
 	return true;
@@ -274,7 +290,8 @@ static bool post_claim(struct request *req, struct err *err)
 	struct claim_body body = { 0 };
 	struct wishes wishes = { 0 };
 
-	if (!json_read(req->body, claim_fields, &body, err) || !read_wishes(req, body.one_time_keys, failures, &wishes, err) ||
+	if (!json_read(req->body, claim_fields, &body, err) ||
+	    !read_wishes(req, body.one_time_keys, failures, &wishes, err) ||
 	    !keys_claim(req->server, wishes.items, wishes.count, req->arena, &keys, err))
 		return false;
 	return reply_json(req, 200, json_pack("{s:o, s:O}", "one_time_keys", keys, "failures", failures));
@@ -289,7 +306,8 @@ static bool read_token(struct request *req, const char *name, struct sync_token 
 	if (!text.ptr)
 		return err_set(err, M_MISSING_PARAM, "%s is missing", name);
 	/* Another process gave it out and is ahead of us: it comes. */
-	if (!sync_token_parse(text, ret_token) || !journal_wait_position(req->server->journal, ret_token->pos, clock_mono_ms() + TOKEN_WAIT_MS))
+	if (!sync_token_parse(text, ret_token) ||
+	    !journal_wait_position(req->server->journal, ret_token->pos, clock_mono_ms() + TOKEN_WAIT_MS))
 		return err_set(err, M_INVALID_PARAM, "%s is no token of this server", name);
 	return true;
 }
@@ -297,7 +315,7 @@ static bool read_token(struct request *req, const char *name, struct sync_token 
 static bool get_changes(struct request *req, struct err *err)
 {
 	CLEANUP(buf_done) struct buf out = buf_init(MAX_ANSWER);
-	struct sync_token from, to;
+	struct sync_token from = { 0 }, to = { 0 };
 
 	if (!read_token(req, "from", &from, err) || !read_token(req, "to", &to, err) ||
 	    !sync_write_device_lists(req->server, req->user, from, to, req->arena, &out, err))

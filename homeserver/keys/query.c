@@ -4,20 +4,24 @@
 
 static const struct db_statement SELECT_DEVICES = {
 	"keys_select_devices",
-	"SELECT w.at, d.device_id, d.display_name, k.json FROM unnest($1::text[]) WITH ORDINALITY AS w (user_id, at)"
-	" JOIN users u ON u.user_id = w.user_id JOIN device_keys k ON k.user_nid = u.user_nid JOIN devices d USING (device_nid) ORDER BY w.at, d.device_id",
+	"SELECT w.at, d.device_id, d.display_name, k.json"
+	" FROM unnest($1::text[]) WITH ORDINALITY AS w (user_id, at) JOIN users u ON u.user_id = w.user_id"
+	" JOIN device_keys k ON k.user_nid = u.user_nid JOIN devices d USING (device_nid)"
+	" ORDER BY w.at, d.device_id",
 };
 static const struct db_statement SELECT_CROSS_SIGNING = {
 	"keys_select_cross_signing",
-	"SELECT w.at, c.usage, c.public_key, c.json FROM unnest($1::text[]) WITH ORDINALITY AS w (user_id, at)"
-	" JOIN users u ON u.user_id = w.user_id JOIN cross_signing_keys c ON c.user_nid = u.user_nid WHERE c.usage <> 2 OR c.user_nid = $2"
+	"SELECT w.at, c.usage, c.public_key, c.json"
+	" FROM unnest($1::text[]) WITH ORDINALITY AS w (user_id, at) JOIN users u ON u.user_id = w.user_id"
+	" JOIN cross_signing_keys c ON c.user_nid = u.user_nid WHERE c.usage <> 2 OR c.user_nid = $2"
 	" ORDER BY c.usage, w.at",
 };
 /* client-server-api "Key and signature security": what one user says of another's key is that user's alone to see. */
 static const struct db_statement SELECT_SIGNATURES = {
 	"keys_select_signatures",
-	"SELECT w.at, s.target, g.user_id, s.signer_key, s.signature FROM unnest($1::text[]) WITH ORDINALITY AS w (user_id, at)"
-	" JOIN users u ON u.user_id = w.user_id JOIN key_signatures s ON s.user_nid = u.user_nid JOIN users g ON g.user_nid = s.signer_nid"
+	"SELECT w.at, s.target, g.user_id, s.signer_key, s.signature"
+	" FROM unnest($1::text[]) WITH ORDINALITY AS w (user_id, at) JOIN users u ON u.user_id = w.user_id"
+	" JOIN key_signatures s ON s.user_nid = u.user_nid JOIN users g ON g.user_nid = s.signer_nid"
 	" WHERE s.signer_nid = s.user_nid OR s.signer_nid = $2",
 };
 
@@ -162,8 +166,8 @@ static void write_cross_signing(struct answer *answer, struct db_rows *rows)
 	}
 }
 
-bool keys_write_query(struct server *server, nid_t asker, const struct key_question *questions, size_t count, struct arena *arena, struct buf *out,
-                      struct err *err)
+bool keys_write_query(struct server *server, nid_t asker, const struct key_question *questions, size_t count,
+		      struct arena *arena, struct buf *out, struct err *err)
 {
 	struct str *user_ids = ARENA_ARRAY(arena, count, struct str);
 	struct answer answer = { .questions = questions, .arena = arena, .out = out };
@@ -172,9 +176,12 @@ bool keys_write_query(struct server *server, nid_t asker, const struct key_quest
 
 	for (size_t i = 0; i < count; i++)
 		user_ids[i] = questions[i].user_id;
-	if (!db_acquire(server->pool, &db, err) || !db_query(db, &SELECT_DEVICES, DB_PARAMS(db_texts(user_ids, count)), arena, &devices, err) ||
-	    !db_query(db, &SELECT_CROSS_SIGNING, DB_PARAMS(db_texts(user_ids, count), db_int(asker)), arena, &cross_signing, err) ||
-	    !db_query(db, &SELECT_SIGNATURES, DB_PARAMS(db_texts(user_ids, count), db_int(asker)), arena, &signatures, err))
+	if (!db_acquire(server->pool, &db, err) ||
+	    !db_query(db, &SELECT_DEVICES, DB_PARAMS(db_texts(user_ids, count)), arena, &devices, err) ||
+	    !db_query(db, &SELECT_CROSS_SIGNING, DB_PARAMS(db_texts(user_ids, count), db_int(asker)), arena,
+		      &cross_signing, err) ||
+	    !db_query(db, &SELECT_SIGNATURES, DB_PARAMS(db_texts(user_ids, count), db_int(asker)), arena, &signatures,
+		      err))
 		return err_detail(err, "query the keys of %zu users", count);
 	read_signatures(&answer, signatures);
 	write_devices(&answer, count, devices);

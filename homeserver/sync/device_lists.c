@@ -1,9 +1,9 @@
 /*
  * Whose devices a client has to look at anew (client-server-api "Tracking the device list for a user"), from a gap:
  *
- * changed: who changed devices or keys and shares any room with the user, as clients may have asked for the keys of anybody they see; and with whom an encrypted
- * room is newly shared: one of the two joined it, or came back into it, or it became encrypted.
- * left: with whom an encrypted room was shared, but none is any more.
+ * changed: who changed devices or keys and shares any room with the user, as clients may have asked for the keys of
+ * anybody they see; and with whom an encrypted room is newly shared: one of the two joined it, or came back into it, or
+ * it became encrypted. left: with whom an encrypted room was shared, but none is any more.
  */
 #include "interned/interned.h"
 #include "rooms/memberships.h"
@@ -15,12 +15,14 @@
 
 static const struct db_statement SELECT_SHARING = {
 	"device_lists_sharing",
-	"SELECT DISTINCT user_nid FROM room_memberships WHERE user_nid = ANY($1) AND room_nid = ANY($2) AND membership = 2",
+	"SELECT DISTINCT user_nid FROM room_memberships WHERE user_nid = ANY($1) AND room_nid = ANY($2)"
+	" AND membership = 2",
 };
 static const struct db_statement SELECT_SHARING_ENCRYPTED = {
 	"device_lists_sharing_encrypted",
-	"SELECT DISTINCT u.user_id FROM users u JOIN room_memberships m ON m.user_nid = u.user_nid AND m.membership = 2"
-	" JOIN current_state c ON c.room_nid = m.room_nid AND c.key_nid = $3 WHERE u.user_id = ANY($1) AND m.room_nid = ANY($2)",
+	"SELECT DISTINCT u.user_id FROM users u JOIN room_memberships m ON m.user_nid = u.user_nid"
+	" AND m.membership = 2 JOIN current_state c ON c.room_nid = m.room_nid AND c.key_nid = $3"
+	" WHERE u.user_id = ANY($1) AND m.room_nid = ANY($2)",
 };
 
 /* User IDs, each once. */
@@ -123,14 +125,17 @@ static bool add_many(struct lists *lists, const nid_t *users, size_t count, stru
 		CLEANUP(db_release) struct db *db = NULL;
 
 		if (!db_acquire(sync->server->pool, &db, err) ||
-		    !db_query(db, &SELECT_SHARING, DB_PARAMS(db_ints(users, count), db_ints(lists->joined, lists->joined_count)), sync->arena, &rows, err))
+		    !db_query(db, &SELECT_SHARING,
+			      DB_PARAMS(db_ints(users, count), db_ints(lists->joined, lists->joined_count)),
+			      sync->arena, &rows, err))
 			return err_detail(err, "who of %zu users shares a room", count);
 	}
 	while (db_next(rows)) {
 		if (!add_changed_nid(lists, db_get_nid(rows, 0), err))
 			return false;
 	}
-	return add_few(lists, &sync->user->nid, bsearch(&sync->user->nid, users, count, sizeof(*users), compare_nids) ? 1 : 0, err);
+	return add_few(lists, &sync->user->nid,
+		       bsearch(&sync->user->nid, users, count, sizeof(*users), compare_nids) ? 1 : 0, err);
 }
 
 static bool add_who_changed(struct lists *lists, struct err *err)
@@ -146,7 +151,8 @@ static bool add_who_changed(struct lists *lists, struct err *err)
 			gap->device_lists[count++] = gap->device_lists[i];
 	}
 	gap->device_list_count = count;
-	return count <= FEW_USERS ? add_few(lists, gap->device_lists, count, err) : add_many(lists, gap->device_lists, count, err);
+	return count <= FEW_USERS ? add_few(lists, gap->device_lists, count, err)
+				  : add_many(lists, gap->device_lists, count, err);
 }
 
 /* --- with whom rooms are shared --- */
@@ -199,7 +205,8 @@ static bool add_differences(struct lists *lists, const struct room_gap *gap, str
 	if (!state_diff(&source, gap->room, gap->root_before, gap->root_now, lists->sync->arena, &deltas, &count, err))
 		return false;
 	for (size_t i = 0; i < count; i++) {
-		bool before = deltas[i].membership_before == MEMBERSHIP_JOIN, now = deltas[i].membership_after == MEMBERSHIP_JOIN;
+		bool before = deltas[i].membership_before == MEMBERSHIP_JOIN,
+		     now = deltas[i].membership_after == MEMBERSHIP_JOIN;
 
 		if (before != now && !add_key(lists, deltas[i].key, now ? &lists->changed : &lists->left, err))
 			return false;
@@ -225,19 +232,22 @@ static bool was_shared(struct lists *lists, const struct room_gap *gap, bool *re
 	*ret_shared = false;
 	if (!gap->root_before)
 		return true;
-	if (!membership_at(lists->sync->server, gap->room, gap->root_before, lists->sync->user->user_id, &membership, err))
+	if (!membership_at(lists->sync->server, gap->room, gap->root_before, lists->sync->user->user_id, &membership,
+			   err))
 		return false;
 	return membership != MEMBERSHIP_JOIN || is_encrypted(lists, gap->room, gap->root_before, ret_shared, err);
 }
 
-/* Who came back into a room in the gap doesn't show in the difference, when they were there before. The user's own coming back makes all new. */
+/* Who came back into a room in the gap doesn't show in the difference, when they were there before. The user's own
+ * coming back makes all new. */
 static bool add_room(struct lists *lists, struct room_gap *gap, struct err *err)
 {
 	bool before, now = false;
 
 	if (!gap->events || !is_mine(lists, gap->room) || gap->root_before == gap->root_now)
 		return true;
-	if (!was_shared(lists, gap, &before, err) || (is_in(lists, gap->room) && !is_encrypted(lists, gap->room, gap->root_now, &now, err)))
+	if (!was_shared(lists, gap, &before, err) ||
+	    (is_in(lists, gap->room) && !is_encrypted(lists, gap->room, gap->root_now, &now, err)))
 		return false;
 	if (before && now && !gap->newly_joined)
 		return add_differences(lists, gap, err);
@@ -255,7 +265,8 @@ static bool add_returned(struct lists *lists, const struct departure *departure,
 
 	if (!gap || !gap->events || !is_in(lists, departure->room) || departure->user == sync->user->nid)
 		return true;
-	if (!is_encrypted(lists, gap->room, gap->root_now, &encrypted, err) || !user_id_of(sync->server->interned, departure->user, sync->arena, &user_id, err) ||
+	if (!is_encrypted(lists, gap->room, gap->root_now, &encrypted, err) ||
+	    !user_id_of(sync->server->interned, departure->user, sync->arena, &user_id, err) ||
 	    !membership_at(sync->server, gap->room, gap->root_now, user_id, &now, err))
 		return false;
 	if (encrypted && now == MEMBERSHIP_JOIN)
@@ -284,15 +295,16 @@ static bool add_who_shares(struct lists *lists, struct err *err)
 static bool sort_out_left(struct lists *lists, struct err *err)
 {
 	struct sync *sync = lists->sync;
-	struct db_params params = DB_PARAMS(db_texts(lists->left.items, lists->left.count), db_ints(lists->joined, lists->joined_count),
-	                                    db_int(lists->encryption));
+	struct db_params params = DB_PARAMS(db_texts(lists->left.items, lists->left.count),
+					    db_ints(lists->joined, lists->joined_count), db_int(lists->encryption));
 	CLEANUP(db_release) struct db *db = NULL;
 	struct db_rows *rows;
 	size_t kept = 0;
 
 	if (!lists->left.count)
 		return true;
-	if (!db_acquire(sync->server->pool, &db, err) || !db_query(db, &SELECT_SHARING_ENCRYPTED, params, sync->arena, &rows, err))
+	if (!db_acquire(sync->server->pool, &db, err) ||
+	    !db_query(db, &SELECT_SHARING_ENCRYPTED, params, sync->arena, &rows, err))
 		return err_detail(err, "who of %zu users shares an encrypted room", lists->left.count);
 	while (db_next(rows))
 		map_remove(&lists->left.set, db_get_str(rows, 0));
@@ -355,16 +367,16 @@ bool sync_write_device_list_section(struct sync *sync, struct err *err)
 	return ok;
 }
 
-bool sync_write_device_lists(struct server *server, const struct user *user, struct sync_token from, struct sync_token to, struct arena *arena,
-                             struct buf *out, struct err *err)
+bool sync_write_device_lists(struct server *server, const struct user *user, struct sync_token from,
+			     struct sync_token to, struct arena *arena, struct buf *out, struct err *err)
 {
 	struct sync sync = { .server = server, .user = user, .arena = arena, .since = from, .now = to, .out = out };
 	struct lists lists = { .sync = &sync };
 	bool ok = true;
 
 	if (from.pos < to.pos) {
-		ok = memberships_of_user(server, user->nid, arena, &sync.rooms, &sync.room_count, err) && gap_read(&sync, err) &&
-		     sync_complete_gaps(&sync, err) && compute(&lists, err);
+		ok = memberships_of_user(server, user->nid, arena, &sync.rooms, &sync.room_count, err) &&
+		     gap_read(&sync, err) && sync_complete_gaps(&sync, err) && compute(&lists, err);
 		gap_done(&sync.gap);
 	}
 	if (ok)

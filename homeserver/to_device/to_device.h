@@ -1,10 +1,10 @@
 /*
- * Messages from device to device (client-server-api modules/send_to_device.md). They wait in the queue of their device until it acknowledges them: a sync hands
- * out up to a hundred and its token names the last; when the device itself comes back with that token they are deleted. A token of another device, or an older
- * one, deletes nothing.
+ * Messages from device to device (client-server-api modules/send_to_device.md). They wait in the queue of their device
+ * until it acknowledges them: a sync hands out up to a hundred and its token names the last; when the device itself
+ * comes back with that token they are deleted. A token of another device, or an older one, deletes nothing.
  *
- * Numbers of messages grow within a queue in the order of commits: a sender locks the devices before it takes numbers. So what a token names covers all that was
- * handed out before it.
+ * Numbers of messages grow within a queue in the order of commits: a sender locks the devices before it takes numbers.
+ * So what a token names covers all that was handed out before it.
  *
  * Only devices of our own users are reached; others are passed over.
  */
@@ -21,15 +21,16 @@ struct device_message {
 	struct str content;            /* JSON text */
 };
 /* All or none, and once for each transaction ID of the sender's device. Who doesn't exist is no error. */
-bool to_device_send(struct server *server, const struct user *sender, struct str type, struct str txn_id, const struct device_message *messages, size_t count,
-                    struct err *err);
+bool to_device_send(struct server *server, const struct user *sender, struct str type, struct str txn_id,
+		    const struct device_message *messages, size_t count, struct err *err);
 
 struct waiting_message {
 	int64_t number;
 	struct str sender, type, content;
 };
-/* Deletes what has been acknowledged, up to and with that number (0: nothing), and gives what waits after it, the oldest hundred. */
-bool to_device_take(struct server *server, nid_t device, int64_t acknowledged, struct arena *arena, struct waiting_message **ret_messages, size_t *ret_count,
-                    struct err *err);
+/* Deletes what has been acknowledged, up to and with that number (0: nothing), and gives what waits after it, the
+ * oldest hundred. */
+bool to_device_take(struct server *server, nid_t device, int64_t acknowledged, struct arena *arena,
+		    struct waiting_message **ret_messages, size_t *ret_count, struct err *err);
 
 extern const struct route to_device_routes[];

@@ -18,12 +18,14 @@ struct messages {
 	size_t count, cap;
 };
 
-static bool read_messages_to(struct request *req, struct str user_id, json_t *devices, struct messages *messages, struct err *err)
+static bool read_messages_to(struct request *req, struct str user_id, json_t *devices, struct messages *messages,
+			     struct err *err)
 {
 	const char *device_id;
 	json_t *content;
 
-	json_object_foreach(devices, device_id, content) {
+	json_object_foreach(devices, device_id, content)
+	{
 		struct device_message message = { user_id, str_of(device_id), json_text(content, req->arena) };
 
 		if (!json_is_object(content))
@@ -43,7 +45,8 @@ static bool read_messages(struct request *req, struct messages *messages, struct
 
 	if (!json_read(req->body, send_fields, &body, err))
 		return false;
-	json_object_foreach(body.messages, user_id, devices) {
+	json_object_foreach(body.messages, user_id, devices)
+	{
 		if (!user_id_valid(str_of(user_id)))
 			return err_set(err, M_INVALID_PARAM, "Messages are given by user");
 		if (!json_is_object(devices))
@@ -61,12 +64,14 @@ static bool put_send_to_device(struct request *req, struct err *err)
 
 	if (type.len > MAX_NAME || txn_id.len > MAX_NAME)
 		return err_set(err, M_TOO_LARGE, "An event type or transaction ID has at most %d bytes", MAX_NAME);
-	if (!read_messages(req, &messages, err) || !to_device_send(req->server, req->user, type, txn_id, messages.items, messages.count, err))
+	if (!read_messages(req, &messages, err) ||
+	    !to_device_send(req->server, req->user, type, txn_id, messages.items, messages.count, err))
 		return false;
 	return reply_empty(req);
 }
 
 const struct route to_device_routes[] = {
-	{ HTTP_PUT, "/_matrix/client/v3/sendToDevice/{eventType}/{txnId}", AUTH_USER, LIMIT_NONE, put_send_to_device, .flags = ROUTE_GUEST },
+	{ HTTP_PUT, "/_matrix/client/v3/sendToDevice/{eventType}/{txnId}", AUTH_USER, LIMIT_NONE, put_send_to_device,
+	  .flags = ROUTE_GUEST },
 	{ 0 },
 };

@@ -9,7 +9,8 @@ bool sync_take_to_device(struct sync *sync, struct err *err)
 
 	if (!device)
 		return true;
-	if (!to_device_take(sync->server, device, acknowledged, sync->arena, &sync->to_device, &sync->to_device_count, err))
+	if (!to_device_take(sync->server, device, acknowledged, sync->arena, &sync->to_device, &sync->to_device_count,
+			    err))
 		return false;
 	sync->now.device = device;
 	sync->now.to_device = sync->to_device_count ? sync->to_device[sync->to_device_count - 1].number : acknowledged;
