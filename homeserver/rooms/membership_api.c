@@ -1,8 +1,10 @@
 /* client-server-api "Room membership": join, knock, invite, leave, kick, ban, unban, forget, and who is where. */
 #include "interned/interned.h"
 #include "journal/journal.h"
+#include "limits/limits.h"
 #include "matrix/identifiers.h"
 #include "rooms/aliases.h"
+#include "rooms/guests.h"
 #include "rooms/member_content.h"
 #include "rooms/rooms_api.h"
 #include "rooms/visibility.h"
@@ -146,7 +148,7 @@ static bool join(struct request *req, const struct room_info *room, struct err *
 		return false;
 	wish.reason = body.reason;
 	if (member.membership != MEMBERSHIP_JOIN &&
-	    (!authorise_restricted(req, room, &member, &wish, err) || !send_member(req, room, req->user->user_id, &wish, err)))
+	    (!guest_check_join(req, room, err) || !authorise_restricted(req, room, &member, &wish, err) || !send_member(req, room, req->user->user_id, &wish, err)))
 		return false;
 	return reply_field(req, "room_id", room->room_id);
 }
@@ -226,6 +228,8 @@ static bool post_invite(struct request *req, struct err *err)
 		return err_set(err, M_FORBIDDEN, "Users of other servers cannot be invited yet");
 	if (member.membership == MEMBERSHIP_JOIN)
 		return err_set(err, M_FORBIDDEN, "This user is in the room already");
+	if (!limit_take(req->server->limits, LIMIT_INVITE_USER, body.user_id, err))
+		return false;
 	wish.reason = body.reason;
 	return send_member(req, &room, body.user_id, &wish, err) && reply_empty(req);
 }

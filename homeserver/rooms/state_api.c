@@ -5,6 +5,7 @@
 #include "relations/relations.h"
 #include "rooms/aliases.h"
 #include "rooms/event_view.h"
+#include "rooms/guests.h"
 #include "rooms/rooms_api.h"
 #include "state/state_store.h"
 #include "sync/sync.h"
@@ -318,8 +319,12 @@ static bool put_state(struct request *req, struct err *err)
 	/* Who joins by a state event is not in the room yet: there the auth rules judge alone. */
 	if (!str_eq(draft.type, STR("m.room.member")) && !membership_require_joined(req->server, req->user->nid, room.nid, req->arena, err))
 		return false;
+	if (str_eq(draft.type, STR("m.room.member")) && str_eq(json_get_str(req->body, "membership"), STR("join")) && !guest_check_join(req, &room, err))
+		return false;
 	if (!check_state_body(req, &room, draft.type, draft.state_key, err) ||
 	    !room_send(req->server, &room, &sender, &draft, 1, req->arena, &event_id, err))
+		return false;
+	if (str_eq(draft.type, STR("m.room.guest_access")) && !guests_follow_access(req->server, &room, req->arena, err))
 		return false;
 	return reply_field(req, "event_id", event_id);
 }

@@ -113,6 +113,23 @@ def test_a_guest_may_do_what_guests_may(guest_server):
         guest.put("/profile/{}/avatar_url", guest.user_id, body={"avatar_url": "mxc://hearth.test/x"})
 
 
+@pytest.mark.own_server
+def test_guests_are_where_the_room_lets_them_in_and_nowhere_else(guest_server):
+    nobody = Client(guest_server.transport)
+    ana = register_with_secret(guest_server, unique("ana"))
+    guest = nobody.with_session(nobody.post("/register", body={}, query={"kind": "guest"}))
+    room = ana.create_room(preset="public_chat")
+    with refused(403, "M_GUEST_ACCESS_FORBIDDEN"):
+        guest.join(room)
+    with refused(403, ("M_GUEST_ACCESS_FORBIDDEN", "M_FORBIDDEN")):
+        guest.set_state(room, "m.room.member", {"membership": "join"}, guest.user_id)
+    ana.set_state(room, "m.room.guest_access", {"guest_access": "can_join"})
+    guest.join(room)
+    assert guest.say(room, "hello")
+    ana.set_state(room, "m.room.guest_access", {"guest_access": "forbidden"})
+    assert ana.state(room, "m.room.member", guest.user_id)["membership"] == "leave"
+
+
 # Limits
 
 
