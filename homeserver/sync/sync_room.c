@@ -39,14 +39,15 @@ static bool take_page(struct sync *sync, const struct room_section *section, con
 	if (!visibility_filter(sync->server, &section->info, &section->reader, page, count, sync->arena, visible, err))
 		return false;
 	for (size_t i = 0; i < count; i++) {
+		if (!visible[i] || !wanted(sync, &sync->filter.timeline, &page[i]))
+			continue;
 		if (timeline->count == limit) {
 			timeline->limited = true;
 			break;
 		}
 		timeline->prev_batch = page[i].order;
 		timeline->root_before = page[i].root_before;
-		if (visible[i] && wanted(sync, &sync->filter.timeline, &page[i]))
-			timeline->events[timeline->count++] = page[i];
+		timeline->events[timeline->count++] = page[i];
 	}
 	return true;
 }
