@@ -2,6 +2,7 @@
 
 #include "accounts/accounts.h"
 #include "db/migrate.h"
+#include "counts/counts.h"
 #include "events/events.h"
 #include "interned/interned.h"
 #include "journal/journal.h"
@@ -84,6 +85,7 @@ bool server_open(const struct server_setup *setup, struct server **ret_server, s
 	server->keys = keys_new(server, cache / 64);
 	server->to_device = to_device_new(server, cache / 64);
 	server->push = push_new(server, cache / 64);
+	server->counts = counts_new(server, cache / 64);
 	server->summaries = summaries_new(server, cache / 64);
 	server->waiters = waiters_new(server);
 	if (!typing_open(server, &server->typing, err) || !media_new(server, &server->media, err)) {
@@ -108,6 +110,7 @@ void server_close(struct server *server)
 	filters_free(server->filters);
 	limits_free(server->limits);
 	media_free(server->media);
+	counts_free(server->counts);
 	push_free(server->push);
 	accounts_free(server->accounts);
 	memberships_free(server->memberships);

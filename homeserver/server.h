@@ -48,7 +48,8 @@ struct server {
 	struct keys *keys;
 	struct to_device *to_device;
 	struct limits *limits;
-	struct push *push; /* push rules */
+	struct push *push;     /* push rules */
+	struct counts *counts; /* unread counts */
 	struct media *media;
 	struct typing *typing;
 	struct summaries *summaries;

@@ -22,10 +22,14 @@
 #define COUNTS_MAX_SINGLE   1000
 #define COUNTS_MAX_MENTIONS 256 /* users of ours that one event can notify by naming them */
 
+struct counts;
+struct counts *counts_new(struct server *server, size_t cache_bytes); /* observes the journal */
+void counts_free(struct counts *counts);
+
 /* An event_adder. */
 bool counts_add(struct write_set *set, const struct event_added *added, struct err *err);
 
-/* A room that the user is in, up to an order in it. */
+/* A room that the user is in, and its last order that counts. */
 struct counted_room {
 	nid_t room;
 	int64_t until;
@@ -34,6 +38,10 @@ struct unread {
 	nid_t room, thread; /* the thread's root, or COUNTS_MAIN_THREAD */
 	int64_t notifications, highlights;
 };
-/* Those threads that have any, sorted by room, of all rooms together. Takes connections of the pool. */
-bool counts_read(struct server *server, nid_t user, struct str user_id, const struct counted_room *rooms, size_t count, struct arena *arena,
+/*
+ * Those threads that have any, sorted by room and thread, of all rooms together, as they are at the journal's position `pos` (and the rooms' `until` there). What was
+ * found is kept in memory and moved on event by event, so that who follows a room asks the database only after reading or writing something there. Takes
+ * connections of the pool.
+ */
+bool counts_read(struct server *server, nid_t user, struct str user_id, int64_t pos, const struct counted_room *rooms, size_t count, struct arena *arena,
                  struct unread **ret_unread, size_t *ret_count, struct err *err);

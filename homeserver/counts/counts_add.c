@@ -1,5 +1,5 @@
 /* What the counts add to the commit of an event. */
-#include "counts/counts.h"
+#include "counts/counts_internal.h"
 
 #include "interned/interned.h"
 #include "journal/journal.h"
@@ -70,11 +70,7 @@ struct counting {
 	enum push_class class;
 };
 
-/*
- * The thread that an event with this content is in ("Threading": an event belongs to the thread of what it relates to; relations are followed for MAX_HOPS). What is
- * not known here by then does not count.
- */
-static bool find_thread(const struct event_added *added, struct str json, nid_t *ret_thread, struct err *err)
+bool counts_thread_of(struct server *server, nid_t room, struct str json, struct arena *arena, nid_t *ret_thread, struct err *err)
 {
 	for (int hop = 0; hop <= MAX_HOPS; hop++) {
 		struct str relation, type, target;
@@ -82,14 +78,14 @@ static bool find_thread(const struct event_added *added, struct str json, nid_t 
 		bool threaded;
 
 		if (!slice_path(json, &relation, STR("content"), STR("m.relates_to")) || !slice_get(relation, STR("rel_type"), &type) ||
-		    !slice_get_string(relation, STR("event_id"), added->arena, &target))
+		    !slice_get_string(relation, STR("event_id"), arena, &target))
 			break;
 		threaded = slice_string_eq(type, STR("m.thread"));
 		if (hop == MAX_HOPS && !threaded)
 			break;
-		if (!event_find(added->server->events, target, added->arena, &related, err))
+		if (!event_find(server->events, target, arena, &related, err))
 			return false;
-		if (!related.nid || related.room != added->event->room)
+		if (!related.nid || related.room != room)
 			break;
 		if (threaded) {
 			*ret_thread = related.nid;
@@ -220,7 +216,7 @@ static bool add_redaction(struct write_set *set, const struct event_added *added
 		return false;
 	if (!target.nid || target.order.sub != 0)
 		return true;
-	if (!find_thread(added, target.json, &thread, err))
+	if (!counts_thread_of(added->server, target.room, target.json, added->arena, &thread, err))
 		return false;
 	write_set_add(set, &REDACTED_TABLE, DB_PARAMS(db_int(target.room), db_int(target.order.seq), db_int(thread)));
 	write_set_add(set, &OWN_REDACTED_TABLE, DB_PARAMS(db_int(target.nid)));
@@ -232,7 +228,7 @@ bool counts_add(struct write_set *set, const struct event_added *added, struct e
 	struct counting counting = { .set = set, .added = added };
 	const struct event *event = added->event;
 
-	if (!find_thread(added, event->json, &counting.thread, err) || !find_class(added, &counting.class, err))
+	if (!counts_thread_of(added->server, event->room, event->json, added->arena, &counting.thread, err) || !find_class(added, &counting.class, err))
 		return false;
 	write_set_add(set, &COUNTED_TABLE,
 	              DB_PARAMS(db_int(event->room), db_int(counting.thread), db_int(event->order.seq), db_int(event->nid), db_int(event->sender),

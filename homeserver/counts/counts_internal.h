@@ -29,5 +29,31 @@ struct unread_event {
 bool counts_load_events(struct server *server, nid_t user, const nid_t *ignored, size_t ignored_count, const struct unread_thread *threads,
                         const int64_t *classes, size_t count, struct arena *arena, struct unread_event **ret_events, size_t *ret_count, struct err *err);
 
+/*
+ * The thread that an event with this JSON is in ("Threading": that of what it relates to; relations are followed for three hops). What is not known here yet has none.
+ */
+bool counts_thread_of(struct server *server, nid_t room, struct str json, struct arena *arena, nid_t *ret_thread, struct err *err);
+
+/* --- counts_kept.c: what was found, in memory --- */
+
+/* Changes of what a count depends on; equal ones mean that nothing but new events of others has come. Asked for before the count is read. */
+struct counts_versions {
+	uint64_t user, room, both;
+};
+struct counts_versions counts_versions(struct counts *counts, nid_t user, nid_t room);
+
+/* What was found for a room at a position, and the events that came since. */
+struct kept_counts {
+	int64_t pos;
+	struct unread *unread; /* with room for one more for each new event */
+	size_t count;
+	nid_t *events;
+	size_t event_count;
+};
+void counts_keep(struct counts *counts, nid_t user, const struct counts_versions *versions, int64_t pos, nid_t room, const struct unread *unread, size_t count);
+/* ret_kept[i] of rooms[i]; pos 0: nothing, or nothing that holds, or too far back. */
+void counts_find_kept(struct server *server, nid_t user, const struct counts_versions *versions, int64_t pos, const struct counted_room *rooms, size_t count,
+                      struct arena *arena, struct kept_counts *ret_kept);
+
 /* The users of the user's m.ignored_user_list (client-server-api "Ignoring Users") that are known here. */
 bool counts_load_ignored(struct server *server, nid_t user, struct arena *arena, nid_t **ret_ignored, size_t *ret_count, struct err *err);

@@ -13,7 +13,7 @@ bool unread_load(struct sync *sync, struct err *err)
 		if (gap && sync->rooms[i].membership == MEMBERSHIP_JOIN)
 			rooms[count++] = (struct counted_room){ sync->rooms[i].room, gap->seq_now };
 	}
-	return counts_read(sync->server, sync->user->nid, sync->user->user_id, rooms, count, sync->arena, &sync->unread, &sync->unread_count, err);
+	return counts_read(sync->server, sync->user->nid, sync->user->user_id, sync->now.pos, rooms, count, sync->arena, &sync->unread, &sync->unread_count, err);
 }
 
 /* The first of a room's threads, or where it would be. */
