@@ -8,6 +8,7 @@ pytest --server synapse                         the same tests against Synapse (
 import os
 import random
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -55,31 +56,51 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.xfail(reason=f"Synapse differs: {marker.args[0]}", strict=strict))
 
 
-@pytest.fixture(scope="session")
-def make_deployment(request):
-    """make_deployment(**options) -> a running server with these options besides the usual ones. All end with the run."""
-    config = request.config
-    deployments = []
+class Deployments:
+    """Starts servers, and ends them: what was wrong with them is to be asserted by who ends them."""
 
-    def make(processes=None, postgresql=None, **options):
-        if config.getoption("--server") == "synapse":
+    def __init__(self, config):
+        self.config = config
+        self.running = []
+
+    def start(self, processes=None, postgresql=None, **options):
+        """A running server with these options besides the usual ones."""
+        if self.config.getoption("--server") == "synapse":
             deployment = Synapse(**options)
         else:
-            if not config.getoption("--hearth"):
+            program = self.config.getoption("--hearth")
+            if not program:
                 pytest.exit("say which program to test: --hearth PATH, or --server synapse", returncode=4)
-            deployment = Hearth(config.getoption("--hearth"), processes or config.getoption("--processes"), None, postgresql, **options)
-        deployments.append(deployment)
+            deployment = Hearth(program, processes or self.config.getoption("--processes"), None, postgresql, **options)
+        self.running.append(deployment)
         return deployment.start()
 
-    yield make
-    problems = []
-    for deployment in deployments:
-        problems += deployment.stop()
-        if not config.getoption("--keep") and not problems:
-            deployment.remove()
-        elif config.getoption("--keep") or problems:
+    def stop(self, deployment):
+        self.running.remove(deployment)
+        problems = deployment.stop()
+        if self.config.getoption("--keep") or problems:
             print(f"kept: {deployment.folder}")
+        else:
+            deployment.remove()
+        return problems
+
+    def stop_all(self):
+        with ThreadPoolExecutor() as pool:
+            return [problem for problems in pool.map(self.stop, list(self.running)) for problem in problems]
+
+
+@pytest.fixture(scope="session")
+def deployments(request):
+    deployments = Deployments(request.config)
+    yield deployments
+    problems = deployments.stop_all()
     assert not problems, "after the run:\n" + "\n".join(problems)
+
+
+@pytest.fixture(scope="session")
+def make_deployment(deployments):
+    """make_deployment(**options) -> a running server with these options besides the usual ones. All end with the run."""
+    return deployments.start
 
 
 @pytest.fixture(scope="session")

@@ -159,10 +159,13 @@ class Load:
 
 
 @pytest.fixture
-def deployment(make_deployment):
-    deployment = make_deployment(processes=2)
+def deployment(deployments):
+    """A server of the test's own. What it logs is looked at by the test: one that loses its database has trouble to report."""
+    deployment = deployments.start(processes=2)
     yield deployment
-    assert not deployment.check_database()
+    deployment.new_problems()
+    problems = deployments.stop(deployment)
+    assert not problems, "\n".join(problems)
 
 
 def test_killing_servers_loses_nothing_that_was_acknowledged(deployment, rng):

@@ -1,6 +1,6 @@
 """A room as the list of all its events, and the specification's rules computed from that list in the plainest way.
 
-Nothing here is clever: every question walks the whole list. Positions are indexes into it; "at n" means before event n.
+Nothing here is clever: the state before each event is kept as it is. Positions are indexes into the list; "at n" means before event n.
 """
 
 from dataclasses import dataclass
@@ -16,17 +16,22 @@ class Room:
     events: list
 
     def __post_init__(self):
+        events, self.events = self.events, []
         self.index = {}
-        self.learn(0)
-
-    def learn(self, start):
-        for position in range(start, len(self.events)):
-            self.index[self.events[position]["event_id"]] = position
+        self.states = [{}]
+        self.targets = set()
+        self.extend(events)
 
     def extend(self, events):
-        start = len(self.events)
-        self.events += [event for event in events if event["event_id"] not in self.index]
-        self.learn(start)
+        for event in events:
+            if event["event_id"] in self.index:
+                continue
+            self.index[event["event_id"]] = len(self.events)
+            self.events.append(event)
+            changed = {(event["type"], event["state_key"]): event} if "state_key" in event else {}
+            self.states.append({**self.states[-1], **changed})
+            if event["type"] == "m.room.redaction":
+                self.targets.add(target_of(event))
 
     def __len__(self):
         return len(self.events)
@@ -35,11 +40,7 @@ class Room:
 
     def state_at(self, position):
         """{(type, state key): event} before the event at this position."""
-        state = {}
-        for event in self.events[:position]:
-            if "state_key" in event:
-                state[event["type"], event["state_key"]] = event
-        return state
+        return self.states[position]
 
     def state_ids_at(self, position):
         return {key: event["event_id"] for key, event in self.state_at(position).items()}
@@ -62,7 +63,7 @@ class Room:
 
     def redacted(self, event):
         """Whether a redaction of this event is in the room."""
-        return any(other["type"] == "m.room.redaction" and target_of(other) == event["event_id"] for other in self.events)
+        return event["event_id"] in self.targets
 
     # Visibility (Client-Server API, "Room History Visibility")
 

@@ -8,7 +8,7 @@ from naive.counts_model import MAIN, counts
 from naive.history import COUNTED, Badges, History
 from support.client import joined
 
-ROUNDS = {"Hearth": 16, "Synapse": 4}
+ROUNDS = {"Hearth": 10, "Synapse": 3}
 STEPS = 60
 THREADS = {"room": {"timeline": {"limit": 1, "unread_thread_notifications": True}}}
 WHOLE = {"room": {"timeline": {"limit": 1}}}

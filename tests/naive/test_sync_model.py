@@ -7,7 +7,7 @@ import pytest
 from naive.history import EVENTS, MEMBERSHIPS, History
 from naive.sync_model import Filter, View, check
 
-ROUNDS = {"Hearth": 16, "Synapse": 4}
+ROUNDS = {"Hearth": 10, "Synapse": 3}
 STEPS = 45
 
 
