@@ -23,7 +23,9 @@ USES = {
     "metrics": {"base"},
 }
 EXPOSES = {
-    "rooms": {"memberships.h", "event_view.h"},  # who is in which room; an event as a client sees it
+    # Who is in which room; an event as a client sees it, if they may; what others add to a commit; aliases; members' events.
+    "rooms": {"memberships.h", "event_view.h", "visibility.h", "adders.h", "aliases.h", "member_content.h"},
+    "accounts": {"uia.h"},  # user-interactive authentication
     "sync": {"waiters.h", "filter.h"},  # what wakes parked polls; filters, of which other endpoints take parts
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
