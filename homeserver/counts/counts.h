@@ -8,10 +8,13 @@
  *   r     = the latest of: the join, the unthreaded receipts, the thread's receipts, the user's own last event in the thread
  *
  * A user has own rows where an event mentions them, or where the room's history visibility hides it from them though they are in the room. Classes that the
- * rules don't treat alike (keywords, rules on senders or properties) are looked at event by event, the latest COUNTS_MAX_SINGLE unread ones of a thread.
+ * rules don't treat alike (keywords, rules on senders or properties) are looked at event by event, the latest COUNTS_MAX_SINGLE unread ones of a thread
+ * (fewer when many threads are asked for at once); those before count as their class does, which of a class that cannot be told is not at all.
  *
- * An event costs one row, a threaded one an upsert more, whatever the room's size; totals are made by the statement that inserts, under the lock on the room's
- * head that every write to a room holds.
+ * An event costs one row, a threaded one an upsert more, a mention of a user of ours another row, whatever the room's size; totals are made by the statement that
+ * inserts, under the lock on the room's head that every write to a room holds. Measured (counts_cost_test.c): a message in a room of 10 members and in one of
+ * 50,000 takes 10 statements, 4 rows and 2,168 bytes of WAL; without the counts it would be 9, 3 and 1,840. To read, with a million rows in 100 rooms of 50 threads
+ * each: a room 1 ms, all 5,100 threads 140 ms.
  */
 #pragma once
 
@@ -20,6 +23,7 @@
 
 #define COUNTS_MAIN_THREAD  (-1)
 #define COUNTS_MAX_SINGLE   1000
+#define COUNTS_MAX_TOGETHER 10000 /* of all threads; but ten of each are always looked at */
 #define COUNTS_MAX_MENTIONS 256 /* users of ours that one event can notify by naming them */
 
 struct counts;

@@ -142,6 +142,11 @@ bool counts_load_gone(struct server *server, const nid_t *ignored, size_t ignore
 	       (!ignored_count || take_out(db, &SELECT_IGNORED, params, threads, arena, err));
 }
 
+static int64_t single_limit(size_t threads)
+{
+	return MIN(COUNTS_MAX_SINGLE, MAX(10, COUNTS_MAX_TOGETHER / (int64_t)threads));
+}
+
 bool counts_load_events(struct server *server, nid_t user, const nid_t *ignored, size_t ignored_count, const struct unread_thread *threads,
                         const int64_t *classes, size_t count, struct arena *arena, struct unread_event **ret_events, size_t *ret_count, struct err *err)
 {
@@ -156,7 +161,7 @@ bool counts_load_events(struct server *server, nid_t user, const nid_t *ignored,
 	    !db_query(db, &SELECT_OWN, DB_PARAMS(THREAD_PARAMS(p), db_int(user), db_ints(ignored, ignored_count), db_int(COUNTS_MAX_SINGLE)), arena, &own, err))
 		return false;
 	if (any && !db_query(db, &SELECT_SINGLE,
-	                     DB_PARAMS(THREAD_PARAMS(p), db_int(user), db_ints(ignored, ignored_count), db_int(COUNTS_MAX_SINGLE), db_ints(classes, count)), arena,
+	                     DB_PARAMS(THREAD_PARAMS(p), db_int(user), db_ints(ignored, ignored_count), db_int(single_limit(count)), db_ints(classes, count)), arena,
 	                     &single, err))
 		return false;
 	*ret_events = ARENA_ARRAY(arena, db_row_count(own) + (single ? db_row_count(single) : 0), struct unread_event);
