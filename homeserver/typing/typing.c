@@ -206,10 +206,59 @@ static bool anybody_types(struct typing *typing)
 	return typing->users > 0;
 }
 
+static struct departed *take_all(struct typing *typing, struct arena *arena, int64_t position, size_t *ret_count)
+{
+	struct departed *list;
+	struct typing_room *room;
+	size_t at = 0;
+	int64_t nid;
+	LOCKED(&typing->lock);
+
+	*ret_count = 0;
+	if (typing->position != position)
+		return NULL;
+	list = ARENA_ARRAY(arena, typing->users, struct departed);
+	while ((room = idmap_next(&typing->rooms, &at, &nid))) {
+		if (!room->count)
+			continue;
+		list[(*ret_count)++].room = nid;
+		typing->users -= room->count;
+		room->count = 0;
+		room->pos = position + 1;
+	}
+	typing->position = position + 1;
+	return list;
+}
+
+/* By the rows nobody types, nor did that change since `position`: a crash of the database has emptied them. The new
+ * position is behind the clock too. */
+static void forget_lost(struct typing *typing, struct arena *arena, int64_t position)
+{
+	size_t count;
+	const struct departed *rooms = take_all(typing, arena, position, &count);
+
+	for (size_t i = 0; i < count; i++)
+		waiters_wake_room(typing->server->waiters, rooms[i].room);
+}
+
+static bool expire(struct typing *typing, struct db *db, bool *ret_news, int64_t *ret_next_ms, struct err *err)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	int64_t before = typing_position(typing);
+
+	if (!typing_store_expire(db, arena, ret_news, ret_next_ms, err))
+		return false;
+	if (*ret_news || *ret_next_ms >= 0)
+		return true;
+	if (!typing_follow(typing, db, err))
+		return false;
+	forget_lost(typing, arena, before);
+	return true;
+}
+
 /* *ret_wait_ms: until somebody's time may be over. */
 static bool turn(struct typing *typing, struct db *db, int64_t *ret_wait_ms, struct err *err)
 {
-	CLEANUP(arena_free) struct arena *arena = arena_new();
 	struct departed departed;
 	int64_t next_ms = -1;
 	bool news = false, expired = false;
@@ -221,7 +270,7 @@ static bool turn(struct typing *typing, struct db *db, int64_t *ret_wait_ms, str
 			return false;
 		news = true;
 	}
-	if (anybody_types(typing) && !typing_store_expire(db, arena, &expired, &next_ms, err))
+	if (anybody_types(typing) && !expire(typing, db, &expired, &next_ms, err))
 		return false;
 	*ret_wait_ms = next_ms >= 0 ? MIN(next_ms + 1, POLL_MS) : POLL_MS;
 	return (!news && !expired) || (typing_follow(typing, db, err) && typing_tell(typing, db, err));
@@ -240,7 +289,7 @@ void *typing_run(void *context)
 	struct db *db = NULL;
 
 	while (!typing->stops) {
-		const struct timespec pause = { .tv_nsec = 200 * 1000000 };
+		const struct timespec pause = { .tv_nsec = 200 * 1000000L };
 		struct err err = { 0 };
 		uint64_t drained;
 		int64_t wait_ms;

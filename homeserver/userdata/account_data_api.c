@@ -81,7 +81,7 @@ static bool get_global(struct request *req, struct err *err)
 
 static bool put_of_room(struct request *req, struct err *err)
 {
-	struct room_info room;
+	struct room_info room = { 0 };
 
 	return userdata_require_self(req, err) && userdata_require_room(req, &room, err) &&
 	       put_data(req, room.nid, err);
@@ -89,7 +89,7 @@ static bool put_of_room(struct request *req, struct err *err)
 
 static bool get_of_room(struct request *req, struct err *err)
 {
-	struct room_info room;
+	struct room_info room = { 0 };
 
 	return userdata_require_self(req, err) && userdata_require_room(req, &room, err) &&
 	       get_data(req, room.nid, err);
