@@ -55,8 +55,7 @@ bool profile_get_all(struct server *server, nid_t user, struct arena *arena, str
 	    !db_query(db, &SELECT_PROFILE, DB_PARAMS(db_int(user)), arena, &rows, err))
 		return err_detail(err, "profile of user %" PRId64, user);
 	*ret_profile = profile_object(rows, arena);
-	if (changes == accounts->profile_changes)
-		cache_put(accounts->profiles, user, *ret_profile);
+	cache_put_unless_changed(accounts->profiles, user, *ret_profile, &accounts->profile_changes, changes);
 	return true;
 }
 

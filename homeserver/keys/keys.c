@@ -80,10 +80,7 @@ static bool load_counts(struct server *server, nid_t device, struct arena *arena
 	    !db_query(db, &SELECT_COUNTS, DB_PARAMS(db_int(device)), arena, &rows, err))
 		return err_detail(err, "count the keys of device %" PRId64, device);
 	*ret_text = counts_text(rows, arena);
-	cache_put(server->keys->counts, device, *ret_text);
-	if (changes != server->keys->changes)
-		cache_remove(server->keys->counts,
-			     device); /* what changed before it was put may have been removed too early */
+	cache_put_unless_changed(server->keys->counts, device, *ret_text, &server->keys->changes, changes);
 	return true;
 }
 

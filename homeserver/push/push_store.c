@@ -54,8 +54,7 @@ static bool load(struct server *server, nid_t user, struct arena *arena, struct 
 	if (!db_acquire(server->pool, &db, err) || !db_query(db, &SELECT_RULES, DB_PARAMS(db_int(user)), arena, &rows, err))
 		return err_detail(err, "push rules of user %" PRId64, user);
 	*ret_stored = db_next(rows) ? db_get_str(rows, 0) : STR("");
-	if (changes == server->push->changes)
-		cache_put(server->push->rules, user, *ret_stored);
+	cache_put_unless_changed(server->push->rules, user, *ret_stored, &server->push->changes, changes);
 	return true;
 }
 

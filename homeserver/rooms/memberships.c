@@ -80,8 +80,8 @@ static bool load(struct server *server, nid_t user, struct arena *arena, struct 
 			.forgotten = db_get_bool(rows, 5),
 		};
 	}
-	if (changes == memberships->changes)
-		cache_put(memberships->cache, user, (struct str){ (const char *)list, count * sizeof(*list) });
+	cache_put_unless_changed(memberships->cache, user, (struct str){ (const char *)list, count * sizeof(*list) },
+				 &memberships->changes, changes);
 	*ret_rooms = list;
 	*ret_count = count;
 	return true;

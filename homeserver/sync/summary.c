@@ -186,9 +186,9 @@ static bool count_members(struct sync *sync, struct wanted *wanted, size_t count
 
 		found->count = read_count(rows, sync->arena);
 		found->count.has_candidates = found->nameless;
-		if (changes == summaries->changes)
-			cache_put(summaries->cache, found->gap->room,
-				  (struct str){ (const char *)&found->count, sizeof(found->count) });
+		cache_put_unless_changed(summaries->cache, found->gap->room,
+					 (struct str){ (const char *)&found->count, sizeof(found->count) },
+					 &summaries->changes, changes);
 	}
 	return true;
 }

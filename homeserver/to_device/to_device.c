@@ -175,14 +175,6 @@ static bool read_waiting(struct db *db, nid_t device, int64_t acknowledged, stru
 	return db_query(db, &SELECT_AFTER, DB_PARAMS(db_int(device), db_int(acknowledged)), arena, ret_rows, err);
 }
 
-/* What changed before it was put may have been removed too early. */
-static void remember_empty(struct to_device *to_device, nid_t device, uint64_t changes)
-{
-	cache_put(to_device->empty, device, STR("-"));
-	if (changes != to_device->changes)
-		cache_remove(to_device->empty, device);
-}
-
 bool to_device_take(struct server *server, nid_t device, int64_t acknowledged, struct arena *arena,
 		    struct waiting_message **ret_messages, size_t *ret_count, struct err *err)
 {
@@ -204,7 +196,7 @@ bool to_device_take(struct server *server, nid_t device, int64_t acknowledged, s
 		messages[count++] = (struct waiting_message){ db_get_int(rows, 0), db_get_str(rows, 1),
 							      db_get_str(rows, 2), db_get_str(rows, 3) };
 	if (count == 0)
-		remember_empty(to_device, device, changes);
+		cache_put_unless_changed(to_device->empty, device, STR("-"), &to_device->changes, changes);
 	*ret_messages = messages;
 	*ret_count = count;
 	return true;
