@@ -366,6 +366,23 @@ static void a_lost_connection_is_told_and_replaced(void **state)
 	db_release(killer);
 }
 
+/* Where the answer to the sync point should stand: a check that is made there, or a server that shuts down just then. */
+static void an_error_at_the_end_gives_the_connection_up(void **state)
+{
+	static const struct db_statement insert = { "insert_late", "INSERT INTO late (v) VALUES ($1)" };
+	struct fixture *f = *state;
+	struct db *db = acquire(f);
+
+	OK(db_exec_script(db, STR("CREATE TABLE late (v bigint UNIQUE DEFERRABLE INITIALLY DEFERRED)"), &err));
+	OK(db_exec(db, &insert, DB_PARAMS(db_int(1)), NULL, &err));
+	FAILS(db_exec(db, &insert, DB_PARAMS(db_int(1)), NULL, &err), 500, "23505");
+	assert_true(db_is_broken(db));
+	db_release(db);
+	db = acquire(f);
+	OK(db_exec(db, &insert, DB_PARAMS(db_int(2)), NULL, &err));
+	db_release(db);
+}
+
 static void while_the_server_is_away_the_answer_is_quick(void **state)
 {
 	struct fixture *f = *state;
@@ -689,6 +706,7 @@ int main(void)
 		CASE(a_large_pipeline_passes),
 		CASE(an_abandoned_pipeline_leaves_nothing),
 		CASE(a_lost_connection_is_told_and_replaced),
+		CASE(an_error_at_the_end_gives_the_connection_up),
 		CASE(while_the_server_is_away_the_answer_is_quick),
 		CASE(a_server_that_stands_still_is_given_up),
 		CASE(a_waiter_gets_what_is_released),
