@@ -115,7 +115,7 @@ static void reload(struct running *running)
 		log_error("the configuration has errors: it stays as it was");
 	}
 	log_faults(config);
-	if (deployment->options->tls_certificate_path.len && !http_reload_certificates(deployment->server->http, &err))
+	if (deployment->tls && !tls_reload(deployment->tls, &err))
 		log_err(&err);
 	notify_ready(&running->notify);
 }
@@ -233,8 +233,7 @@ static int start(struct config_strings files, const struct http_listener *listen
 
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	ok = deployment_read(&running.deployment, files, &err) &&
-	     (listener_count == 0 || options_listen(running.deployment.options, listeners, listener_count, &err)) &&
+	ok = deployment_read_to_serve(&running.deployment, files, listeners, listener_count, &err) &&
 	     open_log(running.deployment.options, &err);
 	if (ok) {
 		raise_file_limit(running.deployment.options->soft_file_limit);

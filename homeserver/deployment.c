@@ -22,12 +22,45 @@ static bool read_options(struct deployment *deployment, bool again, struct err *
 	return ok || bad_config(err);
 }
 
-bool deployment_read(struct deployment *deployment, struct config_strings files, struct err *err)
+static bool read_as_starter(struct deployment *deployment, struct config_strings files, struct err *err)
 {
 	deployment->arena = arena_new();
 	deployment->files = files;
-	return read_options(deployment, false, err) && privileges_drop(deployment->options, &files, err) &&
-	       read_options(deployment, true, err);
+	return read_options(deployment, false, err);
+}
+
+static bool read_as_server(struct deployment *deployment, struct err *err)
+{
+	return privileges_drop(deployment->options, &deployment->files, err) && read_options(deployment, true, err);
+}
+
+bool deployment_read(struct deployment *deployment, struct config_strings files, struct err *err)
+{
+	return read_as_starter(deployment, files, err) && read_as_server(deployment, err);
+}
+
+static bool replace_listeners(struct deployment *deployment, const struct http_listener *listeners, size_t count,
+			      struct err *err)
+{
+	return count == 0 || options_listen(deployment->options, listeners, count, err);
+}
+
+static bool load_certificate(struct deployment *deployment, struct err *err)
+{
+	const struct options *options = deployment->options;
+	bool needed = false;
+
+	for (size_t i = 0; i < options->listener_count; i++)
+		needed |= options->listeners[i].tls;
+	return !needed || tls_new(options->tls_certificate_path, options->tls_private_key_path, &deployment->tls, err);
+}
+
+bool deployment_read_to_serve(struct deployment *deployment, struct config_strings files,
+			      const struct http_listener *listeners, size_t count, struct err *err)
+{
+	return read_as_starter(deployment, files, err) && replace_listeners(deployment, listeners, count, err) &&
+	       load_certificate(deployment, err) && read_as_server(deployment, err) &&
+	       replace_listeners(deployment, listeners, count, err);
 }
 
 static bool load_keys(struct deployment *deployment, struct err *err)
@@ -73,8 +106,7 @@ bool deployment_connect(struct deployment *deployment, struct err *err)
 		.cache_bytes = (size_t)options->cache_memory,
 		.listeners = options->listeners,
 		.listener_count = options->listener_count,
-		.tls_certificate_path = options->tls_certificate_path,
-		.tls_private_key_path = options->tls_private_key_path,
+		.tls = deployment->tls,
 		.max_connections = (size_t)options->max_connections,
 		.workers = (size_t)options->workers,
 		.queue_length = (size_t)options->max_queue,
@@ -95,6 +127,7 @@ void deployment_close(struct deployment *deployment)
 		signing_key_free(deployment->domains[i].key);
 	if (deployment->postgres)
 		embedded_stop(deployment->postgres);
+	tls_free(deployment->tls);
 	if (deployment->arena)
 		arena_free(deployment->arena);
 	*deployment = (struct deployment){ 0 };

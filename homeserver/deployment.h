@@ -13,6 +13,7 @@ struct deployment {
 	struct arena *arena;
 	struct config_strings files;
 	struct options *options;
+	struct tls *tls;                    /* NULL: no listener needs it */
 	struct embedded_postgres *postgres; /* NULL: an external database */
 	struct domain *domains;
 	struct server_setup setup;
@@ -24,6 +25,13 @@ struct deployment {
  * with them goes to standard error; err then says that there was something.
  */
 bool deployment_read(struct deployment *deployment, struct config_strings files, struct err *err);
+/*
+ * For a process that is going to take connections: with these listeners in the place of the configuration's, if there
+ * are any. Reads the certificate and its key before it becomes `hearth`, since only root may read them where a
+ * certificate authority's client keeps them.
+ */
+bool deployment_read_to_serve(struct deployment *deployment, struct config_strings files,
+			      const struct http_listener *listeners, size_t count, struct err *err);
 /* Starts or joins the database; fills `setup`. */
 bool deployment_connect(struct deployment *deployment, struct err *err);
 /* Opens the server, which migrates the database. */

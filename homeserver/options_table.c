@@ -102,7 +102,8 @@ const struct config_option options_table[] = {
 		 "listeners: port 8008 of all "
 		 "addresses." },
 	{ "tls_certificate_path", AT(PATH, tls_certificate_path), .example = "/etc/hearth/fullchain.pem",
-	  .doc = "Certificate and chain for listeners with TLS, PEM. Read again at SIGHUP." },
+	  .doc = "Certificate and chain for listeners with TLS, PEM. Read at the start, by root if it starts the server, and "
+		 "at SIGHUP, by the user that the server runs as." },
 	{ "tls_private_key_path", AT(PATH, tls_private_key_path), .example = "/etc/hearth/privkey.pem",
 	  .doc = "Its key, PEM." },
 	{ "max_connections", AT(INT, max_connections), .fallback = "20000", .min = 100, .max = 1000000,

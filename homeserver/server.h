@@ -26,7 +26,7 @@ struct server_setup {
 	size_t cache_bytes; /* of all caches together */
 	const struct http_listener *listeners;
 	size_t listener_count;
-	struct str tls_certificate_path, tls_private_key_path;
+	struct tls *tls; /* NULL: no listener needs it */
 	size_t max_connections, workers, queue_length;
 	struct http_hooks hooks; /* rate_limit, finished, failed; each may be NULL */
 };

@@ -8,7 +8,7 @@
  * pool: query, authentication, rate limit, body as JSON, handler → answer. A full queue is answered at once.
  *
  * A request, its arena and its json_t's belong to one thread at a time; the functions below are for the handler that
- * has it, except request_wake, http_stats and http_reload_certificates, which any thread may call.
+ * has it, except request_wake, http_stats and tls_reload, which any thread may call.
  */
 #pragma once
 
@@ -207,6 +207,16 @@ struct http_hooks {
 	void (*failed)(const struct request *req, const struct err *err);
 }; /* any of them may be NULL */
 
+/*
+ * A server's certificate with its chain, and its key, from two PEM files. They are read when it is made, which may be
+ * before the process gives up the rights to do so. The error's message names the file.
+ */
+struct tls;
+MUST_USE bool tls_new(struct str certificate_path, struct str key_path, struct tls **ret_tls, struct err *err);
+/* Reads the files again, for new connections. On failure the old certificate stays. */
+MUST_USE bool tls_reload(struct tls *tls, struct err *err);
+void tls_free(struct tls *tls); /* NULL is fine. */
+
 struct http_listener {
 	struct str address; /* IPv4, IPv6 literal, or a path of a Unix socket (starts with /) */
 	uint16_t port;      /* 0: any free one, see http_port */
@@ -223,7 +233,7 @@ struct http_config {
 	const struct route *const *tables; /* NULL-terminated */
 	const struct http_listener *listeners;
 	size_t listener_count;
-	struct str tls_certificate_path, tls_private_key_path; /* PEM */
+	struct tls *tls; /* of listeners with TLS; outlives the server */
 	/*
 	 * 0: 10,000 connections, 16 workers a pool, 1,000 requests queued a pool, bodies of 1 MiB. Connections beyond
 	 * the limit wait in the kernel's queue. The process needs two descriptors for each 500 beside one for each of
@@ -235,8 +245,6 @@ struct http_config {
 /* The error's message is for the operator: which listener, which file, which route. */
 MUST_USE bool http_start(const struct http_config *config, struct http **ret_http, struct err *err);
 uint16_t http_port(const struct http *http, size_t listener); /* in the order of the configuration; 0: a Unix socket */
-/* Reads the two files again, for new connections. On failure the old certificate stays. */
-MUST_USE bool http_reload_certificates(struct http *http, struct err *err);
 /*
  * Graceful: no new connections, parked requests resumed with WAKE_STOPPING, what is queued or running finished, answers
  * sent (for ten seconds at most), then stopped and freed. Requests that come meanwhile on open connections are answered

@@ -197,11 +197,6 @@ void lot_free(struct lot *lot);
 
 /* ---- certificates: tls.c ---- */
 
-struct tls;
-
-bool tls_new(struct str certificate_path, struct str key_path, struct tls **ret_tls, struct err *err);
-bool tls_reload(struct tls *tls, struct err *err);
-void tls_free(struct tls *tls);
 int tls_retrieve(gnutls_session_t session, const gnutls_datum_t *ca_names, int ca_count,
 		 const gnutls_pk_algorithm_t *algorithms, int algorithm_count, gnutls_pcert_st **ret_chain,
 		 unsigned *ret_len, gnutls_privkey_t *ret_key);

@@ -117,13 +117,27 @@ static int stop(void **state UNUSED)
 
 /* ---- the tests ---- */
 
+static struct tls *load_certificate(void)
+{
+	struct tls *tls;
+	struct err err;
+
+	assert_true(tls_new(str_of(certificate_path), str_of(key_path), &tls, &err));
+	return tls;
+}
+
 static void start_with_tls(struct test_server *server)
 {
 	test_server_init(server, routes);
 	server->listeners[0].tls = true;
-	server->config.tls_certificate_path = str_of(certificate_path);
-	server->config.tls_private_key_path = str_of(key_path);
+	server->config.tls = load_certificate();
 	test_server_start(server);
+}
+
+static void stop_with_tls(struct test_server *server)
+{
+	test_server_stop(server);
+	tls_free(server->config.tls);
 }
 
 static void speaks_tls(void **state UNUSED)
@@ -147,7 +161,7 @@ static void speaks_tls(void **state UNUSED)
 	reply = test_receive(&client, false);
 	assert_int_equal(json_integer_value(reply.json), sizeof(bytes));
 	test_close(&client);
-	test_server_stop(&server);
+	stop_with_tls(&server);
 }
 
 static void reloads_certificates(void **state UNUSED)
@@ -162,7 +176,7 @@ static void reloads_certificates(void **state UNUSED)
 	assert_int_equal(test_peer_serial(&before), 1);
 
 	make_certificate(2);
-	assert_true(http_reload_certificates(server.http, &err));
+	assert_true(tls_reload(server.config.tls, &err));
 	test_connect(&after, &server, 0);
 	assert_int_equal(test_peer_serial(&after), 2);
 	test_close(&after);
@@ -170,16 +184,16 @@ static void reloads_certificates(void **state UNUSED)
 
 	gnutls_x509_privkey_deinit(make_key(other_key_path));
 	assert_int_equal(rename(other_key_path, key_path), 0);
-	assert_false(http_reload_certificates(server.http, &err)); /* another certificate's key */
+	assert_false(tls_reload(server.config.tls, &err)); /* another certificate's key */
 	assert_non_null(strstr(err.message, "not the key"));
 	unlink(certificate_path);
-	assert_false(http_reload_certificates(server.http, &err));
+	assert_false(tls_reload(server.config.tls, &err));
 	assert_non_null(strstr(err.message, certificate_path));
 	test_connect(&after, &server, 0);
 	assert_int_equal(test_peer_serial(&after), 2);
 	test_close(&after);
 	test_close(&before);
-	test_server_stop(&server);
+	stop_with_tls(&server);
 }
 
 static bool can_connect(const char *path)
@@ -252,8 +266,7 @@ static void listens_on_several(void **state UNUSED)
 		server.listeners[i] = (struct http_listener){ .address = str_of(addresses[i]), .tls = i == 2 };
 	server.listeners[3] = (struct http_listener){ .address = str_of(socket_path), .mode = 0600 };
 	server.config.listener_count = ARRAY_LEN(addresses);
-	server.config.tls_certificate_path = str_of(certificate_path);
-	server.config.tls_private_key_path = str_of(key_path);
+	server.config.tls = load_certificate();
 	test_server_start(&server);
 	for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
 		struct test_reply reply;
@@ -264,7 +277,7 @@ static void listens_on_several(void **state UNUSED)
 				    i == 3 ? "unix" : addresses[i]);
 		test_close(&client);
 	}
-	test_server_stop(&server);
+	stop_with_tls(&server);
 }
 
 /* "::" with and without an IPv4 listener on the same port. */

@@ -101,8 +101,10 @@ static bool start(struct http *http, const struct http_config *config, struct er
 {
 	bool tls = has_listener(config, true);
 
+	if (tls && !config->tls)
+		return err_set(err, M_UNKNOWN, "a listener with TLS needs a certificate");
+	http->tls = config->tls;
 	if (!router_new(config->tables, config->max_body ? config->max_body : DEFAULT_BODY, &http->router, err) ||
-	    (tls && !tls_new(config->tls_certificate_path, config->tls_private_key_path, &http->tls, err)) ||
 	    !open_listeners(http, config, err))
 		return false;
 	http->lot = lot_new();
@@ -141,7 +143,6 @@ static void http_free(struct http *http)
 	free(http->listeners);
 	acceptor_free(http->acceptor);
 	lot_free(http->lot);
-	tls_free(http->tls);
 	router_free(http->router);
 	MHD_destroy_response(http->preflight);
 	cond_done(&http->idle);
@@ -190,11 +191,6 @@ uint16_t http_port(const struct http *http, size_t listener)
 {
 	assert(listener < http->listener_count);
 	return http->listeners[listener].port;
-}
-
-bool http_reload_certificates(struct http *http, struct err *err)
-{
-	return !http->tls || tls_reload(http->tls, err);
 }
 
 struct http_stats http_stats(struct http *http)

@@ -168,6 +168,26 @@ def test_tls_is_not_older_than_1_2(service):
         context.wrap_socket(plain)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can keep a file to itself")
+def test_a_key_that_only_root_may_read_is_read_before_root_is_given_up(request):
+    program = request.config.getoption("--hearth")
+    if not program:
+        pytest.skip("say which program to test: --hearth PATH")
+    service = Service(program)
+    (service.folder / "tls.key").chmod(0o600)
+    try:
+        service.start()
+        assert requests.get(f"https://127.0.0.1:{service.tls_port}/health", verify=False, timeout=10).text == "OK"
+        certificate = served_certificate(service.tls_port)
+        service.send_signal(signal.SIGHUP)  # The user that it runs as now may not read it: what there is goes on.
+        wait_for(lambda: any(line["level"] == "error" and "tls.key" in line["message"] for line in service.lines()))
+        assert served_certificate(service.tls_port) == certificate
+        assert service.end() == 0
+    finally:
+        service.stop()
+        service.remove()
+
+
 def test_metrics_are_served_apart(service):
     assert requests.get(service.url("/metrics"), timeout=10).status_code == 404
     for _ in range(3):
