@@ -2,8 +2,11 @@
  * What a message costs does not depend on how many are in the room: the statements, the rows and the WAL of a send are the same with 10 members and with
  * 50,000, whom the messages notify.
  */
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -11,6 +14,7 @@
 #include "db/test_postgres.h"
 #include "interned/interned.h"
 #include "journal/journal.h"
+#include "options.h"
 #include "rooms/memberships.h"
 #include "state/state_store.h"
 
@@ -20,6 +24,8 @@ static struct test_postgres *postgres;
 
 struct fixture {
 	struct arena *arena;
+	char folder[64]; /* of media, of which there are none */
+	struct options options;
 	struct domain domain;
 	struct server_setup setup;
 	struct server *server;
@@ -38,8 +44,12 @@ static int set_up(void **state)
 	struct fixture *f = X_NEW(struct fixture);
 
 	f->arena = arena_new();
+	snprintf(f->folder, sizeof(f->folder), "/tmp/hearth-counts-XXXXXX");
+	assert_non_null(mkdtemp(f->folder));
+	f->options.media_store_path = str_of(f->folder);
 	f->domain = (struct domain){ STR("hearth.test"), signing_key_generate(STR("1")) };
 	f->setup = (struct server_setup){
+		.options = &f->options,
 		.domains = &f->domain,
 		.domain_count = 1,
 		.database = { .conninfo = test_postgres_database(postgres, f->arena), .size = 4, .timeout_ms = 10000 },
@@ -52,12 +62,18 @@ static int set_up(void **state)
 	return 0;
 }
 
+static int remove_entry(const char *path, const struct stat *info UNUSED, int type UNUSED, struct FTW *at UNUSED)
+{
+	return remove(path);
+}
+
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 
 	server_close(f->server);
 	signing_key_free(f->domain.key);
+	nftw(f->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 	arena_free(f->arena);
 	free(f);
 	return 0;
