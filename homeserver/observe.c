@@ -21,7 +21,7 @@ struct server_metrics {
 	struct metrics *registry;
 	const char **endpoints; /* the paths of all routes; the first is for requests that none matched */
 	size_t endpoint_count;
-	struct idmap places; /* route → its place in endpoints */
+	struct idmap places; /* route → its path in endpoints */
 	struct metric *requests, *durations, *bytes;
 };
 
@@ -79,14 +79,21 @@ static size_t status_place(int status)
 	return place;
 }
 
+static size_t endpoint_place(const struct server_metrics *metrics, const struct route *route)
+{
+	const char **endpoint = route ? idmap_get(&metrics->places, (int64_t)(intptr_t)route) : NULL;
+
+	return endpoint ? (size_t)(endpoint - metrics->endpoints) : 0;
+}
+
 void observe_finished(const struct request *req, int status, uint64_t bytes)
 {
 	const struct server_metrics *metrics = req->server->metrics;
 	int64_t duration_us = clock_mono_us() - req->started_us;
-	size_t place = req->route ? (size_t)(uintptr_t)idmap_get(&metrics->places, (int64_t)(intptr_t)req->route) : 0;
+	size_t endpoint = endpoint_place(metrics, req->route);
 
-	metric_add(metrics->requests, metric_cell(metrics->requests, place, status_place(status), 0), 1);
-	metric_observe(metrics->durations, metric_cell(metrics->durations, place, 0, 0), duration_us);
+	metric_add(metrics->requests, metric_cell(metrics->requests, endpoint, status_place(status), 0), 1);
+	metric_observe(metrics->durations, metric_cell(metrics->durations, endpoint, 0, 0), duration_us);
 	metric_add(metrics->bytes, 0, (int64_t)bytes);
 	if (log_enabled(LOG_DEBUG))
 		log_request(req, status, bytes, duration_us);
@@ -204,7 +211,7 @@ static void list_endpoints(struct server_metrics *metrics)
 			struct str name = str_printf(arena, "%s %s", route_method_name(route->method), route->path);
 
 			idmap_put(&metrics->places, (int64_t)(intptr_t)route,
-				  (void *)(uintptr_t)metrics->endpoint_count);
+				  &metrics->endpoints[metrics->endpoint_count]);
 			metrics->endpoints[metrics->endpoint_count++] = x_strdup(name);
 		}
 	}

@@ -121,6 +121,7 @@ static bool become(const struct passwd *user, struct err *err)
 	if (initgroups(SERVICE_USER, user->pw_gid) < 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
 	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
 		return failed(err, "Cannot become", SERVICE_USER);
+	assert(user->pw_dir);
 	setenv("HOME", user->pw_dir, 1);
 	setenv("USER", SERVICE_USER, 1);
 	setenv("LOGNAME", SERVICE_USER, 1);

@@ -435,7 +435,6 @@ static bool read_typed(const struct scope *scope, const struct config_option *op
 {
 	switch (option->type) {
 	case CONFIG_SECTION:
-		return false;
 	case CONFIG_UNUSED:
 		return false;
 	case CONFIG_STRING:
@@ -665,6 +664,7 @@ bool config_read(struct config *config, const struct config_option *table, void 
 
 static const struct given *find_given(const struct config *config, const char *path)
 {
+	assert(path);
 	for (size_t i = 0; i < config->given_count; i++) {
 		if (strcmp(config->given[i].path, path) == 0)
 			return &config->given[i];

@@ -68,11 +68,11 @@ struct config_place; /* a file and a line */
 struct config_option {
 	const char *path; /* dotted: "log.level"; NULL with CONFIG_SECTION; an all-zero row ends the table */
 	enum config_type type;
+	unsigned flags;
 	size_t offset;
 	const char *fallback; /* the default, as YAML. NULL: zero, empty */
 	const char *doc;
-	const char *example; /* what the sample shows, as YAML, where it is not the default */
-	unsigned flags;
+	const char *example;        /* what the sample shows, as YAML, where it is not the default */
 	int64_t min, max;           /* max 0: no upper bound */
 	const char *const *choices; /* NULL-terminated; `true`, `off` and so on match all spellings of these */
 	const struct config_option *items;
@@ -85,20 +85,19 @@ struct config_option {
  */
 #define CONFIG_AT(kind, owner, member)                                                                                 \
 	.type = CONFIG_##kind, .offset = CONFIG_OFFSET(owner, member, CONFIG_CTYPE_##kind)
-#define CONFIG_OFFSET(owner, member, ctype)                                                                            \
-	(offsetof(owner, member) + 0 * sizeof(_Generic(((owner *)0)->member, ctype : 1)))
-#define CONFIG_CTYPE_STRING   struct str
-#define CONFIG_CTYPE_PATH     struct str
-#define CONFIG_CTYPE_SECRET   struct str
-#define CONFIG_CTYPE_JSON     struct str
-#define CONFIG_CTYPE_BOOL     bool
-#define CONFIG_CTYPE_INT      int64_t
-#define CONFIG_CTYPE_DURATION int64_t
-#define CONFIG_CTYPE_SIZE     int64_t
-#define CONFIG_CTYPE_MODE     int64_t
-#define CONFIG_CTYPE_ENUM     int
-#define CONFIG_CTYPE_RATE     struct config_rate
-#define CONFIG_CTYPE_STRINGS  struct config_strings
+#define CONFIG_OFFSET(owner, member, ctype) _Generic(((owner *)0)->member, ctype : offsetof(owner, member))
+#define CONFIG_CTYPE_STRING                 struct str
+#define CONFIG_CTYPE_PATH                   struct str
+#define CONFIG_CTYPE_SECRET                 struct str
+#define CONFIG_CTYPE_JSON                   struct str
+#define CONFIG_CTYPE_BOOL                   bool
+#define CONFIG_CTYPE_INT                    int64_t
+#define CONFIG_CTYPE_DURATION               int64_t
+#define CONFIG_CTYPE_SIZE                   int64_t
+#define CONFIG_CTYPE_MODE                   int64_t
+#define CONFIG_CTYPE_ENUM                   int
+#define CONFIG_CTYPE_RATE                   struct config_rate
+#define CONFIG_CTYPE_STRINGS                struct config_strings
 /* For lists and maps of maps: `CONFIG_EACH(LIST, struct options, listeners, listener_options)`. */
 #define CONFIG_EACH(kind, owner, member, table)                                                                        \
 	.type = CONFIG_##kind, .offset = offsetof(owner, member), .items = (table),                                    \

@@ -13,8 +13,7 @@ struct fuzzed {
 		struct str key;
 		int64_t number;
 	})
-	list,
-		map;
+	list, map;
 };
 
 static const char *const choices[] = { "true", "false", "untracked", NULL };

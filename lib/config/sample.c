@@ -42,6 +42,7 @@ static void write_words(struct buf *buf, size_t depth, struct str words)
 
 static const struct config_setting *find_setting(const struct writer *writer, const char *path)
 {
+	assert(path);
 	for (size_t i = 0; i < writer->set_count; i++) {
 		if (strcmp(writer->set[i].path, path) == 0)
 			return &writer->set[i];

@@ -183,11 +183,11 @@ static void read_list(struct reader *reader, unsigned depth, struct node *list)
 		*ARENA_PUSH(reader->arena, list->items, list->count, list->items_cap) = item;
 }
 
-/* A map while it is read: `places` finds a key, its values are indices + 1. */
+/* A map while it is read: `keys` finds the key of a name. */
 struct map_reader {
 	struct reader *reader;
 	struct node *map;
-	struct map places;
+	struct map keys;
 };
 
 static void map_add(struct map_reader *into, struct node *key, struct node *value)
@@ -195,9 +195,10 @@ static void map_add(struct map_reader *into, struct node *key, struct node *valu
 	struct node *map = into->map;
 	size_t keys = map->count;
 
+	key->index = keys;
 	*ARENA_PUSH(into->reader->arena, map->keys, keys, map->keys_cap) = key;
 	*ARENA_PUSH(into->reader->arena, map->items, map->count, map->items_cap) = value;
-	map_put(&into->places, key->text, (void *)(uintptr_t)map->count);
+	map_put(&into->keys, key->text, key);
 }
 
 /* Somebody who repeats an option by mistake does not see that only one counts. */
@@ -206,7 +207,9 @@ static void map_replace(struct map_reader *into, size_t index, struct node *key,
 	config_raise(into->reader->config, &key->place, CONFIG_WARNING,
 		     "'%.*s' stands here a second time (first in line %zu); this one counts", STR_ARG(key->text),
 		     into->map->keys[index]->place.line);
+	key->index = index;
 	into->map->keys[index] = key;
+	map_put(&into->keys, key->text, key);
 	into->map->items[index] = value;
 }
 
@@ -218,29 +221,39 @@ static void map_merge(struct map_reader *into, const struct node *from)
 			map_merge(into, from->items[i]);
 	}
 	for (size_t i = 0; from->type == NODE_MAP && i < from->count; i++) {
-		if (!map_get(&into->places, from->keys[i]->text))
+		if (!map_get(&into->keys, from->keys[i]->text))
 			map_add(into, from->keys[i], from->items[i]);
 	}
+}
+
+/* An alias may be the key of several maps, and have another place in each. */
+static struct node *copy_of(struct reader *reader, const struct node *node)
+{
+	struct node *copy = ARENA_NEW(reader->arena, struct node);
+
+	*copy = *node;
+	return copy;
 }
 
 static bool read_member(struct map_reader *into, unsigned depth, struct node **merged)
 {
 	struct reader *reader = into->reader;
 	struct node *key, *value;
+	const struct node *before;
 	yaml_mark_t mark;
-	size_t place;
 
 	if (!(key = read_child(reader, depth, &mark)) || !grow(reader, into->map, key, &mark))
 		return false;
 	if (key->type != NODE_SCALAR)
 		return fail(reader, &mark, "A key is a plain word here, no list and no map");
+	key = copy_of(reader, key);
 	if (!(value = read_child(reader, depth, &mark)) || !grow(reader, into->map, value, &mark))
 		return false;
-	place = (uintptr_t)map_get(&into->places, key->text);
+	before = map_get(&into->keys, key->text);
 	if (key->plain && str_eq(key->text, STR("<<")))
 		*merged = value;
-	else if (place)
-		map_replace(into, place - 1, key, value);
+	else if (before)
+		map_replace(into, before->index, key, value);
 	else
 		map_add(into, key, value);
 	return true;
@@ -255,7 +268,7 @@ static void read_map(struct reader *reader, unsigned depth, struct node *map)
 		;
 	if (merged && !reader->failed)
 		map_merge(&into, merged);
-	map_done(&into.places);
+	map_done(&into.keys);
 }
 
 static struct node *read_collection(struct reader *reader, unsigned depth, const yaml_event_t *event)

@@ -19,6 +19,7 @@ struct node {
 	struct node **keys;  /* of a map: scalars, each once */
 	struct node **items; /* of a list, or the values of a map */
 	size_t count, keys_cap, items_cap;
+	size_t index;  /* of a key: its place in the map that it was read into */
 	size_t weight; /* nodes below it and itself, aliases counted as often as they are used */
 };
 

@@ -5,13 +5,15 @@
 
 static bool suffixed(struct str text, struct str *ret_digits, char *ret_suffix)
 {
-	char last;
+	bool has_suffix;
 
 	if (text.len == 0)
 		return false;
-	last = text.ptr[text.len - 1];
-	*ret_suffix = last >= '0' && last <= '9' ? 0 : last;
-	*ret_digits = str_sub(text, 0, text.len - (*ret_suffix != 0));
+	*ret_suffix = text.ptr[text.len - 1];
+	has_suffix = *ret_suffix < '0' || *ret_suffix > '9';
+	*ret_digits = str_sub(text, 0, text.len - has_suffix);
+	if (!has_suffix)
+		*ret_suffix = 0;
 	return true;
 }
 

@@ -291,7 +291,7 @@ void log_write(enum log_level level, const struct log_field *fields, size_t fiel
 	va_start(args, fmt);
 	vsnprintf(message, sizeof(message), fmt, args);
 	va_end(args);
-	line = buf_init(2 * LOG_MAX_LINE);
+	line = buf_init((size_t)2 * LOG_MAX_LINE);
 	write_head(&line, level, cut(str_of(message), MAX_MESSAGE - 4));
 	if (suppressed)
 		write_field(&line, "suppressed", STR(""), suppressed, false);

@@ -14,20 +14,23 @@ static double cpu_seconds(void *context UNUSED, size_t cell UNUSED)
 	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-enum { MEMORY_VIRTUAL, MEMORY_RESIDENT };
-
 /* proc(5): statm begins with the sizes of the program and of its resident part, in pages. */
 static double memory_bytes(bool resident)
 {
-	unsigned long long pages[2] = { 0 };
 	FILE *file = fopen("/proc/self/statm", "re");
+	unsigned long long pages;
+	char line[256], *rest;
 
 	if (!file)
 		return __builtin_nan("");
-	if (fscanf(file, "%llu %llu", &pages[MEMORY_VIRTUAL], &pages[MEMORY_RESIDENT]) != 2)
-		pages[0] = pages[1] = 0;
+	rest = fgets(line, sizeof(line), file);
 	fclose(file);
-	return (double)pages[resident] * (double)sysconf(_SC_PAGESIZE);
+	if (!rest)
+		return __builtin_nan("");
+	pages = strtoull(rest, &rest, 10);
+	if (resident)
+		pages = strtoull(rest, &rest, 10);
+	return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
 static double resident_bytes(void *context UNUSED, size_t cell UNUSED)
