@@ -52,6 +52,13 @@ static bool flush(struct work *work, struct db_rows ***ret_results, struct err *
 	return db_pipeline_flush(work->db, work->arena, ret_results, &failed, err);
 }
 
+static void count(struct journal *journal, uint64_t *counter, uint64_t by)
+{
+	LOCKED(&journal->stats_lock);
+
+	*counter += by;
+}
+
 static void finish(struct write_set *set, bool ok)
 {
 	set->ok = ok;
@@ -229,7 +236,7 @@ static enum fate judge(struct work *work, struct batch batch, size_t index, stru
 	if (guard && guard->token != set->guard.expected) {
 		rows_seek(guard_rows, guard->row);
 		write_set_clear(set);
-		work->journal->stats.rebuilds++;
+		count(work->journal, &work->journal->stats.rebuilds, 1);
 		if (!set->rebuild || !set->rebuild(set->rebuild_context, set, guard_rows, guard->previous, &set->err)) {
 			if (!set->err.status)
 				err_internal(&set->err, "write set without a rebuild lost its guard %" PRId64, set->guard.id);
@@ -510,7 +517,7 @@ static void write_halves(struct work *work, struct batch batch, bool waiting)
 {
 	size_t half = batch.count / 2;
 
-	work->journal->stats.splits++;
+	count(work->journal, &work->journal->stats.splits, 1);
 	write_batch(work, (struct batch){ batch.sets, half }, waiting);
 	write_batch(work, (struct batch){ batch.sets + half, batch.count - half }, waiting);
 }
@@ -559,7 +566,7 @@ static void write_batch(struct work *work, struct batch batch, bool waiting)
 	} else if (outcome == SPLIT && batch.count > 1) {
 		write_halves(work, batch, waiting);
 	} else {
-		work->journal->stats.failures += batch.count;
+		count(work->journal, &work->journal->stats.failures, batch.count);
 		if (!err.status)
 			err_internal(&err, "batch was rerun %d times", MAX_RERUNS);
 		fail_all(batch, &err);
