@@ -46,8 +46,9 @@ def every_endpoint(function):
 
 @every_endpoint
 def test_a_valid_request_succeeds(world, method, path):
-    response = world.request(method, path).send(world.ana, method, path)
-    assert response.status_code == 200, response.text
+    request = world.request(method, path)
+    response = request.send(world.ana, method, path)
+    assert response.status_code == request.status, response.text
 
 
 @every_endpoint

@@ -38,6 +38,7 @@ class Request:
     required: tuple = ()
     token: bool = True
     data: bytes = None
+    status: int = 200
 
     def path(self, template, **changed):
         for name, value in {**self.parameters, **changed}.items():
@@ -60,7 +61,7 @@ class World:
 
     def __init__(self, new_user):
         self.new_user = new_user
-        self.worn = False  # Whether somebody meddled with ana's password.
+        self.worn = False  # Whether somebody meddled with ana's password, or used up what she may reserve.
         self.ana, self.bob = new_user("ana"), new_user("bob")
         ana, bob = self.ana, self.bob
         self.alias = f"#{unique('alias')}:{ana.server_name}"
@@ -467,6 +468,25 @@ class World:
 
     def post_upload(self):
         return Request(data=b"data", query={"filename": "x.txt"})
+
+    def post_matrix_media_v1_create(self):
+        self.worn = True
+        return Request()
+
+    def put_upload_serverName_mediaId(self):
+        self.worn = True
+        server_name, media_id = self.ana.post("/_matrix/media/v1/create")["content_uri"][len("mxc://") :].split("/")
+        return Request({"serverName": server_name, "mediaId": media_id}, data=b"data", query={"filename": "x.txt"})
+
+    def get_config(self):
+        return Request()
+
+    def get_download_serverName_mediaId(self):
+        """All media are new to us, and new media are not shown to everybody."""
+        return Request(self.upload(), token=False, status=404)
+
+    def get_download_serverName_mediaId_fileName(self):
+        return Request({**self.upload(), "fileName": "name.txt"}, token=False, status=404)
 
     def get_media_config(self):
         return Request()
