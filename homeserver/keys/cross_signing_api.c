@@ -303,6 +303,9 @@ static bool post_signatures(struct request *req, struct err *err)
 
 const struct route cross_signing_routes[] = {
 	{ HTTP_POST, "/_matrix/client/v3/keys/device_signing/upload", AUTH_USER, LIMIT_NONE, post_device_signing },
+	/* Where matrix-js-sdk sends it when asked to outside its Rust cryptography. */
+	{ HTTP_POST, "/_matrix/client/unstable/keys/device_signing/upload", AUTH_USER, LIMIT_NONE,
+	  post_device_signing },
 	{ HTTP_POST, "/_matrix/client/v3/keys/signatures/upload", AUTH_USER, LIMIT_NONE, post_signatures },
 	{ 0 },
 };

@@ -327,6 +327,13 @@ def test_the_same_keys_again_need_no_authentication_but_others_do(ana):
     assert query(ana, ana)["master_keys"][ana.user_id] == second.body()["master_key"]
 
 
+def test_keys_are_accepted_where_older_clients_send_them(ana):
+    path, cross = "/_matrix/client/unstable/keys/device_signing/upload", CrossSigning(ana)
+    assert ana.post(path, body=cross.body()) == {}
+    assert ana.send("POST", path, body=CrossSigning(ana).body()).status_code == 401
+    assert query(ana, ana)["master_keys"][ana.user_id] == cross.body()["master_key"]
+
+
 def test_subkeys_must_be_signed_by_the_master_key(ana):
     cross, stranger = CrossSigning(ana), Ed25519()
     body = cross.body()

@@ -38,10 +38,15 @@ export class Device {
       userId,
       deviceId,
       accessToken,
+      timelineSupport: true,
+      fetchFn: async (...request) => {
+        await device.connected;
+        return fetch(...request);
+      },
       cryptoCallbacks: { getSecretStorageKey: async ({ keys }) => [Object.keys(keys)[0], device.recoveryKey.privateKey] },
     });
     await device.client.initRustCrypto({ useIndexedDB: false });
-    await device.client.startClient({ initialSyncLimit: 20 });
+    await device.client.startClient({ initialSyncLimit: 20, threadSupport: true });
     await until(`${userId} has synced`, () => device.client.isInitialSyncComplete());
     return device;
   }
@@ -60,6 +65,13 @@ export class Device {
 
   stop() {
     this.client.stopClient();
+  }
+
+  // Nothing more is asked of the server until the function is called that this returns.
+  disconnect() {
+    let reconnect;
+    this.connected = new Promise((resolve) => (reconnect = resolve));
+    return reconnect;
   }
 
   // Uploads the keys of user-interactive authentication's first try, or asks with the password.
