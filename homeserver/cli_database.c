@@ -3,6 +3,7 @@
 #include "cli.h"
 #include "db/migrate.h"
 #include "deployment.h"
+#include "media/media.h"
 
 extern const struct migration hearth_migrations[];
 extern const size_t hearth_migration_count;
@@ -64,7 +65,13 @@ static bool check_deployment(const struct deployment *deployment, const struct c
 {
 	CLEANUP(db_pool_free) struct db_pool *pool = db_pool_new(&deployment->setup.database);
 
-	return check_database(pool, check, ret_problems, err);
+	size_t rows, files;
+
+	if (!check_database(pool, check, &rows, err) ||
+	    !media_check(pool, deployment->options->media_store_path, check, &files, err))
+		return false;
+	*ret_problems = rows + files;
+	return true;
 }
 
 static void print_problem(void *context, struct str problem)

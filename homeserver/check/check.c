@@ -73,6 +73,9 @@ static const struct db_statement breaches[] = {
 	{ "check_tokens",
 	  "SELECT format('access token %s is of user %s, its device of %s', t.token_nid, t.user_nid, d.user_nid) FROM access_tokens t"
 	  " JOIN devices d USING (device_nid) WHERE d.user_nid <> t.user_nid LIMIT 20" },
+	{ "check_media",
+	  "SELECT format('media %s/%s: its content is named by %s bytes, and no hash', server_name, media_id, octet_length(sha256)) FROM media"
+	  " WHERE octet_length(sha256) <> 32 LIMIT 20" },
 	{ "check_relations",
 	  "SELECT format('relation of event %s, which is not there', r.event_nid) FROM event_relations r LEFT JOIN events e USING (event_nid)"
 	  " WHERE e.event_nid IS NULL LIMIT 20" },

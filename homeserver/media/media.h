@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "check/check.h"
 #include "server.h"
 
 struct media;
@@ -20,5 +21,9 @@ struct media;
 /* Makes the folder where there is none (its parent exists). After journal_open. */
 bool media_new(struct server *server, struct media **ret_media, struct err *err);
 void media_free(struct media *media); /* NULL is fine. */
+
+/* For check-database: every content that a row names is a file of its size in the folder. */
+bool media_check(struct db_pool *pool, struct str folder, const struct check *check, size_t *ret_problems,
+		 struct err *err);
 
 extern const struct route media_routes[];

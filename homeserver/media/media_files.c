@@ -10,8 +10,6 @@
 #include <unistd.h>
 
 #define NAME_LENGTH 24
-/* "ab/cdef…", two digits a byte */
-#define CONTENT_PATH_SIZE (2 * SHA256_BYTES + 2)
 
 struct media_file {
 	const struct media_folder *folder;
@@ -191,9 +189,9 @@ uint64_t media_file_size(const struct media_file *file)
 	return file->size;
 }
 
-static void content_path(const struct media_content *content, char path[CONTENT_PATH_SIZE])
+void media_content_path(const uint8_t sha256[SHA256_BYTES], char path[MEDIA_CONTENT_PATH_SIZE])
 {
-	sodium_bin2hex(path + 1, CONTENT_PATH_SIZE - 1, content->sha256, SHA256_BYTES);
+	sodium_bin2hex(path + 1, MEDIA_CONTENT_PATH_SIZE - 1, sha256, SHA256_BYTES);
 	path[0] = path[1];
 	path[1] = path[2];
 	path[2] = '/';
@@ -215,11 +213,11 @@ static bool sync_content_folder(const struct media_folder *folder, const char *p
 /* Where the content is there already, one equal file takes the place of another. */
 bool media_file_keep(struct media_file *file, struct media_content *ret_content, struct err *err)
 {
-	char path[CONTENT_PATH_SIZE];
+	char path[MEDIA_CONTENT_PATH_SIZE];
 
 	crypto_hash_sha256_final(&file->hash, ret_content->sha256);
 	ret_content->size = file->size;
-	content_path(ret_content, path);
+	media_content_path(ret_content->sha256, path);
 	if (fsync(file->fd) < 0)
 		return failed(err, "write");
 	if (renameat(file->folder->incoming, file->name, file->folder->contents, path) < 0)
@@ -245,11 +243,11 @@ void media_file_free(struct media_file *file)
 bool media_content_open(const struct media_folder *folder, const struct media_content *content, int *ret_fd,
 			struct err *err)
 {
-	char path[CONTENT_PATH_SIZE];
+	char path[MEDIA_CONTENT_PATH_SIZE];
 	struct stat status;
 	int fd;
 
-	content_path(content, path);
+	media_content_path(content->sha256, path);
 	fd = openat(folder->contents, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_internal(err, "open %s of the media store: %s", path, strerror(errno));

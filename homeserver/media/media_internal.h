@@ -16,6 +16,10 @@ struct media_content {
 	uint64_t size;
 };
 
+/* Where a content is, from contents/ on: "ab/cdef…", two digits a byte. */
+#define MEDIA_CONTENT_PATH_SIZE (2 * SHA256_BYTES + 2)
+void media_content_path(const uint8_t sha256[SHA256_BYTES], char path[MEDIA_CONTENT_PATH_SIZE]);
+
 /* false: the folder cannot be made or used; the message is for the operator. */
 bool media_folder_open(struct str path, struct media_folder *ret_folder, struct err *err);
 void media_folder_close(struct media_folder *folder);

@@ -422,6 +422,24 @@ def test_equal_content_is_kept_once_and_nothing_else(make_deployment):
     assert all(download(ana, uri).content == data for uri in uris)
 
 
+@pytest.mark.hearth_only("looks into Hearth's folder")
+@pytest.mark.own_server
+def test_a_file_that_has_gone_is_told(make_deployment):
+    server = make_deployment(processes=1)
+    ana = register_with_secret(server, unique("ana"))
+    for data in (b"stays", b"goes", b"shrinks"):
+        upload(ana, data)
+    assert not server.check_database()
+    files = {path.read_bytes(): path for path in (server.data / "media").glob("contents/*/*")}
+    files[b"goes"].unlink()
+    files[b"shrinks"].write_bytes(b"")
+    (said,) = server.check_database()
+    assert said.count("media: content") == 2
+    files[b"goes"].write_bytes(b"goes")
+    files[b"shrinks"].write_bytes(b"shrinks")
+    assert not server.check_database()
+
+
 def wait_until(condition, seconds=20):
     deadline = time.monotonic() + seconds
     while not condition():
