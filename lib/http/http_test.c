@@ -642,7 +642,8 @@ static void serves_files(void **state UNUSED)
 		if (cases[i].body)
 			assert_true(str_eq(reply.body, str_of(cases[i].body)));
 		assert_true(str_eq(test_header(&reply, "Content-Range"), str_of(cases[i].range)));
-		assert_true(str_eq(test_header(&reply, "ETag"), STR("\"tag\"")));
+		/* The headers given beforehand describe the file, not a refusal. */
+		assert_true(str_eq(test_header(&reply, "ETag"), cases[i].status == 416 ? STR("") : STR("\"tag\"")));
 	}
 	test_close(&client);
 }
