@@ -46,7 +46,7 @@ export class Device {
       cryptoCallbacks: { getSecretStorageKey: async ({ keys }) => [Object.keys(keys)[0], device.recoveryKey.privateKey] },
     });
     await device.client.initRustCrypto({ useIndexedDB: false });
-    await device.client.startClient({ initialSyncLimit: 20, threadSupport: true });
+    await device.client.startClient({ initialSyncLimit: 20, lazyLoadMembers: true, threadSupport: true });
     await until(`${userId} has synced`, () => device.client.isInitialSyncComplete());
     return device;
   }
