@@ -4,6 +4,7 @@
 
 #include "cli.h"
 #include "privileges.h"
+#include "server_names.h"
 #include "signing_keys.h"
 
 static bool bad_config(struct err *err)
@@ -116,7 +117,7 @@ bool deployment_connect(struct deployment *deployment, struct err *err)
 
 bool deployment_open(struct deployment *deployment, struct err *err)
 {
-	return server_open(&deployment->setup, &deployment->server, err);
+	return server_open(&deployment->setup, &deployment->server, err) && server_names_keep(deployment->server, err);
 }
 
 void deployment_close(struct deployment *deployment)

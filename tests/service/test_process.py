@@ -316,6 +316,13 @@ def test_accounts_from_the_command_line(service):
     assert done.returncode == 1 and done.stdout == ""
 
 
+def test_a_database_keeps_its_server_name(service):
+    service.configure(server_name="other.test")
+    done = service.command("create-user", "--password-file", str(service.folder / "homeserver.yaml"), "gina")
+    service.configure(server_name=service.server_name)
+    assert done.returncode == 1 and f"This database is of the server {service.server_name}" in done.stderr
+
+
 def test_it_asks_a_person_at_a_terminal(service):
     child, terminal = pty.fork()
     if child == 0:
