@@ -107,8 +107,10 @@ static bool judge(struct judgement *judgement, const struct event *event, struct
 		return true;
 	if (!membership_in(judgement, event->root_after, &own, err))
 		return false;
-	/* Of one's own membership the news itself is always seen: an invite, a kick, a ban. */
-	*ret_visible = own != MEMBERSHIP_NONE;
+	/* One sees oneself come, and go from where one was; what a ban turns into is no news to who was not there. */
+	*ret_visible = allows(event->visibility, own, later) || allows(after, own, later) ||
+	               ((own == MEMBERSHIP_LEAVE || own == MEMBERSHIP_BAN) &&
+	                (before == MEMBERSHIP_JOIN || before == MEMBERSHIP_INVITE || before == MEMBERSHIP_KNOCK));
 	return true;
 }
 
