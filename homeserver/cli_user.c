@@ -34,18 +34,21 @@ static bool ask(FILE *terminal, const char *what, bool hidden, struct arena *are
 	struct termios shown, silent;
 	bool ok;
 
-	fprintf(terminal, "%s: ", what);
-	fflush(terminal);
-	if (hidden && tcgetattr(fileno(terminal), &shown) == 0) {
+	/* Silent before it asks, and without throwing away what was typed ahead: an answer may come as soon as the question shows. */
+	hidden = hidden && tcgetattr(fileno(terminal), &shown) == 0;
+	if (hidden) {
 		silent = shown;
 		silent.c_lflag &= ~(tcflag_t)ECHO;
-		tcsetattr(fileno(terminal), TCSAFLUSH, &silent);
-		ok = read_line(terminal, arena, ret_answer);
-		tcsetattr(fileno(terminal), TCSAFLUSH, &shown);
-		fprintf(terminal, "\n");
-		return ok;
+		tcsetattr(fileno(terminal), TCSADRAIN, &silent);
 	}
-	return read_line(terminal, arena, ret_answer);
+	fprintf(terminal, "%s: ", what);
+	fflush(terminal);
+	ok = read_line(terminal, arena, ret_answer);
+	if (hidden) {
+		tcsetattr(fileno(terminal), TCSADRAIN, &shown);
+		fprintf(terminal, "\n");
+	}
+	return ok;
 }
 
 /* What is missing, from whoever sits at the terminal. */
