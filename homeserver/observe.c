@@ -1,8 +1,20 @@
 #include "observe.h"
 
+#include "accounts/accounts.h"
+#include "counts/counts.h"
+#include "events/events.h"
+#include "interned/interned.h"
 #include "journal/journal.h"
+#include "keys/keys.h"
 #include "log/log.h"
+#include "push/push.h"
+#include "rooms/memberships.h"
+#include "rooms/rooms.h"
 #include "routes.h"
+#include "state/state_store.h"
+#include "sync/sync.h"
+#include "to_device/to_device.h"
+#include "userdata/userdata.h"
 
 #define PAGE_MAX ((size_t)16 << 20)
 
@@ -122,6 +134,94 @@ static double sample_pool_statements(void *context, size_t cell UNUSED)
 	return (double)db_pool_stats(((struct server_metrics *)context)->server->pool).statements;
 }
 
+enum cache_name {
+	CACHE_INTERNED,
+	CACHE_STATE,
+	CACHE_EVENTS,
+	CACHE_ROOMS,
+	CACHE_MEMBERSHIPS,
+	CACHE_ACCOUNTS,
+	CACHE_FILTERS,
+	CACHE_COUNTS,
+	CACHE_PUSH,
+	CACHE_KEYS,
+	CACHE_TO_DEVICE,
+	CACHE_SUMMARIES,
+};
+
+static const char *const cache_names[] = {
+	[CACHE_INTERNED] = "interned",
+	[CACHE_STATE] = "state",
+	[CACHE_EVENTS] = "events",
+	[CACHE_ROOMS] = "rooms",
+	[CACHE_MEMBERSHIPS] = "memberships",
+	[CACHE_ACCOUNTS] = "accounts",
+	[CACHE_FILTERS] = "filters",
+	[CACHE_COUNTS] = "counts",
+	[CACHE_PUSH] = "push",
+	[CACHE_KEYS] = "keys",
+	[CACHE_TO_DEVICE] = "to_device",
+	[CACHE_SUMMARIES] = "summaries",
+};
+
+static struct cache_stats cache_now(void *context, size_t cell)
+{
+	struct server *server = ((struct server_metrics *)context)->server;
+
+	switch ((enum cache_name)cell) {
+	case CACHE_INTERNED:
+		return interned_cache_stats(server->interned);
+	case CACHE_STATE:
+		return state_store_cache_stats(server->states);
+	case CACHE_EVENTS:
+		return events_cache_stats(server->events);
+	case CACHE_ROOMS:
+		return rooms_cache_stats(server->rooms);
+	case CACHE_MEMBERSHIPS:
+		return memberships_cache_stats(server->memberships);
+	case CACHE_ACCOUNTS:
+		return accounts_cache_stats(server->accounts);
+	case CACHE_FILTERS:
+		return filters_cache_stats(server->filters);
+	case CACHE_COUNTS:
+		return counts_cache_stats(server->counts);
+	case CACHE_PUSH:
+		return push_cache_stats(server->push);
+	case CACHE_KEYS:
+		return keys_cache_stats(server->keys);
+	case CACHE_TO_DEVICE:
+		return to_device_cache_stats(server->to_device);
+	case CACHE_SUMMARIES:
+		return summaries_cache_stats(server->summaries);
+	}
+	return (struct cache_stats){ 0 };
+}
+
+static double sample_cache_bytes(void *context, size_t cell)
+{
+	return (double)cache_now(context, cell).bytes;
+}
+
+static double sample_cache_entries(void *context, size_t cell)
+{
+	return (double)cache_now(context, cell).entries;
+}
+
+static double sample_cache_hits(void *context, size_t cell)
+{
+	return (double)cache_now(context, cell).hits;
+}
+
+static double sample_cache_misses(void *context, size_t cell)
+{
+	return (double)cache_now(context, cell).misses;
+}
+
+static double sample_cache_evictions(void *context, size_t cell)
+{
+	return (double)cache_now(context, cell).evictions;
+}
+
 static struct http_stats http_now(void *context)
 {
 	struct server *server = ((struct server_metrics *)context)->server;
@@ -238,6 +338,7 @@ static void register_samples(struct server_metrics *metrics)
 	static const struct metric_label state[] = { { "state", connection_states, ARRAY_LEN(connection_states) },
 						     { 0 } };
 	static const struct metric_label sets[] = { { "sets_from", batch_sizes, ARRAY_LEN(batch_sizes) }, { 0 } };
+	static const struct metric_label cache[] = { { "cache", cache_names, ARRAY_LEN(cache_names) }, { 0 } };
 	static const struct {
 		enum metric_kind kind;
 		const char *name, *help;
@@ -265,6 +366,12 @@ static void register_samples(struct server_metrics *metrics)
 		  sample_batches },
 		{ METRIC_COUNTER, "hearth_journal_sets_total", "Write sets committed.", NULL, sample_sets },
 		{ METRIC_COUNTER, "hearth_journal_rebuilds_total", "Write sets built again.", NULL, sample_rebuilds },
+		{ METRIC_GAUGE, "hearth_cache_bytes", "Memory that a cache holds.", cache, sample_cache_bytes },
+		{ METRIC_GAUGE, "hearth_cache_entries", "What it holds, in number.", cache, sample_cache_entries },
+		{ METRIC_COUNTER, "hearth_cache_hits_total", "Look-ups that found it.", cache, sample_cache_hits },
+		{ METRIC_COUNTER, "hearth_cache_misses_total", "Look-ups that did not.", cache, sample_cache_misses },
+		{ METRIC_COUNTER, "hearth_cache_evictions_total", "What had to go for something else.", cache,
+		  sample_cache_evictions },
 		{ METRIC_COUNTER, "hearth_journal_failures_total", "Write sets that failed.", NULL, sample_failures },
 	};
 

@@ -68,6 +68,11 @@ void accounts_free(struct accounts *accounts)
 	free(accounts);
 }
 
+struct cache_stats accounts_cache_stats(struct accounts *accounts)
+{
+	return cache_stats_sum(cache_stats(accounts->tokens), cache_stats(accounts->profiles));
+}
+
 struct token_hash token_hash_of(struct str token)
 {
 	struct token_hash hash;

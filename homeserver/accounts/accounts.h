@@ -5,11 +5,13 @@
  */
 #pragma once
 
+#include "base/cache.h"
 #include "server.h"
 
 struct accounts;
 struct accounts *accounts_new(struct server *server, size_t cache_bytes);
 void accounts_free(struct accounts *accounts);
+struct cache_stats accounts_cache_stats(struct accounts *accounts);
 
 struct account {
 	nid_t user; /* 0: there is no such account */

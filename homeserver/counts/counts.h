@@ -18,6 +18,7 @@
  */
 #pragma once
 
+#include "base/cache.h"
 #include "matrix/push_rules.h"
 #include "rooms/adders.h"
 
@@ -29,6 +30,7 @@
 struct counts;
 struct counts *counts_new(struct server *server, size_t cache_bytes); /* observes the journal */
 void counts_free(struct counts *counts);
+struct cache_stats counts_cache_stats(struct counts *counts);
 
 /* An event_adder. */
 bool counts_add(struct write_set *set, const struct event_added *added, struct err *err);

@@ -80,6 +80,11 @@ void counts_free(struct counts *counts)
 	free(counts);
 }
 
+struct cache_stats counts_cache_stats(struct counts *counts)
+{
+	return cache_stats(counts->kept);
+}
+
 struct counts_versions counts_versions(struct counts *counts, nid_t user, nid_t room)
 {
 	return (struct counts_versions){ *slot(counts, user), *slot(counts, room), *slot(counts, key_of_pair(user, room)) };

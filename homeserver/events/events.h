@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/cache.h"
 #include "db/db.h"
 #include "journal/journal.h"
 #include "matrix/event.h"
@@ -35,6 +36,7 @@ struct event {
 struct events;
 struct events *events_new(struct db_pool *pool, struct journal *journal, size_t cache_bytes);
 void events_free(struct events *events);
+struct cache_stats events_cache_stats(struct events *events);
 
 /* ret_events[i] is that of nids[i], nid 0 where there is none. Views live as long as the arena. */
 bool events_load(struct events *events, const nid_t *nids, size_t count, struct arena *arena, struct event *ret_events, struct err *err);

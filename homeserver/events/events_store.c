@@ -100,6 +100,11 @@ void events_free(struct events *events)
 	free(events);
 }
 
+struct cache_stats events_cache_stats(struct events *events)
+{
+	return cache_stats_sum(cache_stats(events->cache), cache_stats(events->ids));
+}
+
 static void remember_id(struct events *events, struct str event_id, nid_t nid, struct arena *arena)
 {
 	char *value = arena_alloc(arena, sizeof(nid) + event_id.len);

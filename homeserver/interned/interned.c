@@ -61,6 +61,15 @@ void interned_free(struct interned *interned)
 	free(interned);
 }
 
+struct cache_stats interned_cache_stats(struct interned *interned)
+{
+	struct cache_stats sum = { 0 };
+
+	for (size_t i = 0; i < KIND_COUNT; i++)
+		sum = cache_stats_sum(sum, cache_stats_sum(cache_stats(interned->by_text[i]), cache_stats(interned->by_nid[i])));
+	return sum;
+}
+
 static void remember(struct interned *interned, enum kinds kind, struct str text, nid_t nid, struct arena *arena)
 {
 	char *value = arena_alloc(arena, sizeof(nid) + text.len);

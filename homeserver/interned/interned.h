@@ -6,12 +6,14 @@
  */
 #pragma once
 
+#include "base/cache.h"
 #include "db/db.h"
 
 struct interned;
 
 struct interned *interned_new(struct db_pool *pool, size_t cache_bytes);
 void interned_free(struct interned *interned);
+struct cache_stats interned_cache_stats(struct interned *interned);
 
 bool intern_user(struct interned *interned, struct str user_id, nid_t *ret_nid, struct err *err);
 bool find_user(struct interned *interned, struct str user_id, nid_t *ret_nid, struct err *err);

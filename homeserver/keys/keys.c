@@ -48,6 +48,11 @@ void keys_free(struct keys *keys)
 	free(keys);
 }
 
+struct cache_stats keys_cache_stats(struct keys *keys)
+{
+	return cache_stats(keys->counts);
+}
+
 /* There is always a count for signed_curve25519: some clients take an object without it for no news. */
 static struct str counts_text(struct db_rows *rows, struct arena *arena)
 {

@@ -10,11 +10,13 @@
  */
 #pragma once
 
+#include "base/cache.h"
 #include "server.h"
 
 struct keys;
 struct keys *keys_new(struct server *server, size_t cache_bytes); /* observes the journal */
 void keys_free(struct keys *keys);
+struct cache_stats keys_cache_stats(struct keys *keys);
 
 /* JSON texts: how many one-time keys of each algorithm a device has (an object), for which ones there is an unused
  * fallback key (an array). Cached. */

@@ -45,6 +45,11 @@ void push_free(struct push *push)
 	free(push);
 }
 
+struct cache_stats push_cache_stats(struct push *push)
+{
+	return cache_stats(push->rules);
+}
+
 static bool load(struct server *server, nid_t user, struct arena *arena, struct str *ret_stored, struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;

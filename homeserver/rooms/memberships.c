@@ -58,6 +58,11 @@ void memberships_free(struct memberships *memberships)
 	free(memberships);
 }
 
+struct cache_stats memberships_cache_stats(struct memberships *memberships)
+{
+	return cache_stats(memberships->cache);
+}
+
 static bool load(struct server *server, nid_t user, struct arena *arena, struct user_room **ret_rooms, size_t *ret_count, struct err *err)
 {
 	struct memberships *memberships = server->memberships;

@@ -1,6 +1,7 @@
 /* Who is in which room now: of a user all rooms, of a room its members. Cached by user; the journal moves it. */
 #pragma once
 
+#include "base/cache.h"
 #include "rooms/rooms.h"
 
 struct user_room {
@@ -14,6 +15,7 @@ struct user_room {
 struct memberships;
 struct memberships *memberships_new(struct server *server, size_t cache_bytes);
 void memberships_free(struct memberships *memberships);
+struct cache_stats memberships_cache_stats(struct memberships *memberships);
 
 /* All rooms that the user has or had a membership of, sorted by room number. */
 bool memberships_of_user(struct server *server, nid_t user, struct arena *arena, struct user_room **ret_rooms, size_t *ret_count, struct err *err);

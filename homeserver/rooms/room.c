@@ -137,6 +137,11 @@ void rooms_free(struct rooms *rooms)
 	free(rooms);
 }
 
+struct cache_stats rooms_cache_stats(struct rooms *rooms)
+{
+	return cache_stats_sum(cache_stats(rooms->infos), cache_stats(rooms->infos_by_nid));
+}
+
 /* --- what never changes --- */
 
 void room_remember_info(struct rooms *rooms, const struct room_info *info)

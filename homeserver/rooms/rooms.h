@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/cache.h"
 #include "events/events.h"
 #include "server.h"
 #include "matrix/auth.h"
@@ -28,6 +29,7 @@ struct room_info {
 struct rooms;
 struct rooms *rooms_new(struct server *server, size_t cache_bytes);
 void rooms_free(struct rooms *rooms);
+struct cache_stats rooms_cache_stats(struct rooms *rooms);
 /* For journal_config. */
 extern const struct db_statement ROOM_LOCK_HEADS, ROOM_LOCK_HEADS_WAITING, ROOM_FIND_TRANSACTIONS;
 

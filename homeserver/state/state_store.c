@@ -41,6 +41,11 @@ void state_store_free(struct state_store *store)
 	free(store);
 }
 
+struct cache_stats state_store_cache_stats(struct state_store *store)
+{
+	return cache_stats(store->cache);
+}
+
 /* Pinned rows */
 
 void state_store_pin(struct state_store *store, const struct state_build *build)

@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include "base/cache.h"
 #include "state/state_trie.h"
 
 struct state_store;
@@ -23,6 +24,7 @@ struct state_store;
 /* The pool outlives the store. */
 struct state_store *state_store_new(struct db_pool *pool, size_t cache_bytes);
 void state_store_free(struct state_store *store);
+struct cache_stats state_store_cache_stats(struct state_store *store);
 DEFINE_CLEANUP(struct state_store *, state_store_free)
 
 /* Takes a connection of the pool for each fetch of rows that are neither pinned nor cached, and when its row numbers

@@ -71,6 +71,11 @@ void summaries_free(struct summaries *summaries)
 	free(summaries);
 }
 
+struct cache_stats summaries_cache_stats(struct summaries *summaries)
+{
+	return cache_stats(summaries->cache);
+}
+
 /* A summary may have changed whenever the state has: then the client gets all of it. */
 static struct wanted *find_wanted(struct sync *sync, size_t *ret_count)
 {

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/cache.h"
 #include "events/events.h"
 #include "server.h"
 
@@ -33,5 +34,6 @@ bool sync_write_device_lists(struct server *server, const struct user *user, str
 struct summaries;
 struct summaries *summaries_new(struct server *server, size_t cache_bytes);
 void summaries_free(struct summaries *summaries);
+struct cache_stats summaries_cache_stats(struct summaries *summaries);
 
 extern const struct route sync_routes[];

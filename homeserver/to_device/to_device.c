@@ -42,6 +42,11 @@ void to_device_free(struct to_device *to_device)
 	free(to_device);
 }
 
+struct cache_stats to_device_cache_stats(struct to_device *to_device)
+{
+	return cache_stats(to_device->empty);
+}
+
 /* --- sending --- */
 
 static const struct db_statement INSERT_TRANSACTION = {

@@ -10,11 +10,13 @@
  */
 #pragma once
 
+#include "base/cache.h"
 #include "server.h"
 
 struct to_device;
 struct to_device *to_device_new(struct server *server, size_t cache_bytes); /* observes the journal */
 void to_device_free(struct to_device *to_device);
+struct cache_stats to_device_cache_stats(struct to_device *to_device);
 
 struct device_message {
 	struct str user_id, device_id; /* device "*": all of the user's */

@@ -40,6 +40,11 @@ void filters_free(struct filters *filters)
 	free(filters);
 }
 
+struct cache_stats filters_cache_stats(struct filters *filters)
+{
+	return cache_stats(filters->cache);
+}
+
 static struct str cache_prefix(nid_t user, struct str filter_id, struct arena *arena)
 {
 	return str_printf(arena, "%" PRId64 " %.*s ", user, STR_ARG(filter_id));

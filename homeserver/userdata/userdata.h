@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/cache.h"
 #include "server.h"
 
 #define ACCOUNT_DATA_MAX_TYPE 255
@@ -25,6 +26,7 @@ struct str tags_with(struct str content, struct str tag, struct str value, struc
 struct filters;
 struct filters *filters_new(size_t cache_bytes);
 void filters_free(struct filters *filters);
+struct cache_stats filters_cache_stats(struct filters *filters);
 /* *ret_definition is empty when the user has no such filter. */
 bool filter_get(struct server *server, nid_t user, struct str filter_id, struct arena *arena,
 		struct str *ret_definition, struct err *err);

@@ -160,3 +160,14 @@ struct cache_stats cache_stats(struct cache *cache)
 	}
 	return sum;
 }
+
+struct cache_stats cache_stats_sum(struct cache_stats a, struct cache_stats b)
+{
+	return (struct cache_stats){
+		.hits = a.hits + b.hits,
+		.misses = a.misses + b.misses,
+		.evictions = a.evictions + b.evictions,
+		.entries = a.entries + b.entries,
+		.bytes = a.bytes + b.bytes,
+	};
+}

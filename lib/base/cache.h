@@ -35,3 +35,4 @@ static inline UNUSED void cache_put_unless_changed(struct cache *cache, int64_t 
 }
 
 struct cache_stats cache_stats(struct cache *cache);
+struct cache_stats cache_stats_sum(struct cache_stats a, struct cache_stats b);

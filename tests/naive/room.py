@@ -68,8 +68,14 @@ class Room:
     # Visibility (Client-Server API, "Room History Visibility")
 
     def visible(self, user, position):
-        """Whether the user may see the event at this position, judged by the state before it, or after it where that counts too."""
+        """Whether the user may see the event at this position, judged by the state before it, or after it where that counts too.
+
+        One's own leave or ban shows also to who was only invited, whatever the setting: so it is with other servers, and clients rely on it.
+        """
         event = self.events[position]
+        if is_state(event, "m.room.member", user) and self.member_at(user, position) in ("invite", "knock"):
+            if self.member_at(user, position + 1) in ("leave", "ban"):
+                return True
         settings = {self.setting_at(position)}
         if is_state(event, "m.room.history_visibility", ""):
             settings.add(self.setting_at(position + 1))

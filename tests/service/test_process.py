@@ -204,7 +204,7 @@ def test_metrics_are_served_apart(service):
     assert values['hearth_http_requests_total{endpoint="GET /health",status="200"}'] >= 3
     assert values['hearth_http_request_duration_seconds_count{endpoint="GET /health"}'] >= 3
     assert values["process_resident_memory_bytes"] > 1 << 20
-    for name in ("hearth_journal_position", "hearth_http_parked", "hearth_http_queued", "hearth_database_waiting", "process_open_fds"):
+    for name in ("hearth_journal_position", "hearth_http_parked", "hearth_http_queued", "hearth_database_waiting", "process_open_fds", 'hearth_cache_bytes{cache="events"}'):
         assert name in values
 
 
