@@ -87,6 +87,13 @@ UNKNOWN_PARAMETERS = {
     "userId": ["@nobody-of-that-name:hearth.test", "@somebody:elsewhere.test"],
 }
 QUERIES = {
+    "/available": ("username",),
+    "/validity": ("token",),
+    "/keys/changes": ("from", "to"),
+    "/room_keys/keys": ("version",),
+    "/room_keys/keys/{roomId}": ("version",),
+    "/room_keys/keys/{roomId}/{sessionId}": ("version",),
+    "/threads": ("from", "limit", "include"),
     "/sync": ("since", "filter", "full_state", "set_presence", "use_state_after"),
     "/messages": ("from", "to", "dir", "limit", "filter"),
     "/context/{eventId}": ("limit", "filter"),
@@ -104,10 +111,28 @@ QUERIES = {
 WRONG_QUERY_VALUES = ["", "x", "-1", "999999999999999999999", "1.5", "\0", "x" * 4000, "{", "[]", "null", "ünïcode"]
 
 
-def pytest_generate_tests(metafunc):
-    if "path" in metafunc.fixturenames:
-        table = offered_endpoints()
-        metafunc.parametrize("method, path", table, ids=[f"{method} {path.removeprefix('/_matrix/client')}" for method, path in table])
+def every(condition):
+    """The test is for all endpoints that this is true of."""
+    table = [(method, path) for method, path in offered_endpoints() if condition(method, path)]
+    return pytest.mark.parametrize("method, path", table, ids=[f"{method} {path.removeprefix('/_matrix/client')}" for method, path in table])
+
+
+def takes_a_body(method, path):
+    return method in ("PUT", "POST") and not path.endswith(("/logout", "/logout/all")) and "/_matrix/media/" not in path
+
+
+def takes_parameters(method, path):
+    return "{" in path
+
+
+def names_what_must_exist(method, path):
+    """A backup holds keys of any room, known or not; account data and tags of a room that is left stay."""
+    apart = ("/room_keys/", "/account_data/", "/tags")
+    return any("{" + name + "}" in path for name in UNKNOWN_PARAMETERS) and not any(part in path for part in apart)
+
+
+def takes_a_query(method, path):
+    return path.endswith(tuple(QUERIES))
 
 
 class Changes:
@@ -154,10 +179,9 @@ def assert_no_failure(response, what):
         assert body["errcode"] in REFUSALS and isinstance(body["error"], str), f"{what}: {response.status_code} {response.text[:300]}"
 
 
+@every(takes_a_body)
 @pytest.mark.synapse_differs("is more lenient, or has internal errors, in places", sometimes=True)
 def test_a_body_that_is_no_json_object_is_refused(world, method, path):
-    if world.request(method, path).body is None:
-        pytest.skip("takes no body")
     request = world.request(method, path)
     changes = Changes(world)
     for what, data in BODIES_THAT_ARE_NOT_JSON.items():
@@ -167,11 +191,10 @@ def test_a_body_that_is_no_json_object_is_refused(world, method, path):
     changes.check("a body that is no JSON object")
 
 
+@every(takes_a_body)
 @pytest.mark.synapse_differs("is more lenient, or has internal errors, in places", sometimes=True)
 def test_a_missing_field_is_refused(world, method, path):
     request = world.request(method, path)
-    if not request.required:
-        pytest.skip("needs no fields")
     changes = Changes(world)
     for name in request.required:
         body = {key: value for key, value in request.body.items() if key != name}
@@ -201,42 +224,37 @@ def places(value, prefix=(), depth=3):
             yield from places(part, prefix + (key,), depth - 1)
 
 
+@every(takes_a_body)
 @pytest.mark.synapse_differs("has internal errors in places", sometimes=True)
 def test_wrong_values_in_the_body_cause_no_failure(world, method, path):
     request = world.request(method, path)
-    if not isinstance(request.body, dict):
-        pytest.skip("takes no body")
-    for what, body in spoiled({key: value for key, value in request.body.items() if key != "auth"}):
-        if "auth" in request.body:
-            body["auth"] = request.body["auth"]
-        assert_no_failure(request.send(world.ana, method, path, body=body), what)
+    valid = request.body or {}
+    auth = {"auth": valid["auth"]} if "auth" in valid else {}
+    for what, body in spoiled({key: value for key, value in valid.items() if key != "auth"}):
+        assert_no_failure(request.send(world.ana, method, path, body={**body, **auth}), what)
     for wrong in WRONG_VALUES:
-        assert_no_failure(request.send(world.ana, method, path, body={**request.body, "auth": wrong}), f"auth = {wrong!r:.60}")
+        assert_no_failure(request.send(world.ana, method, path, body={**valid, "auth": wrong}), f"auth = {wrong!r:.60}")
 
 
+@every(takes_parameters)
 @pytest.mark.synapse_differs("has internal errors in places", sometimes=True)
 def test_wrong_parameters_in_the_path_cause_no_failure(world, method, path):
     request = world.request(method, path)
-    if not request.parameters:
-        pytest.skip("has no parameters")
     for name in request.parameters:
         for wrong in WRONG_PARAMETERS:
             spoiled_path = request.path(path.replace("{" + name + "}", wrong))
             assert_no_failure(request.send(world.ana, method, path, path=spoiled_path), f"{name} = {wrong:.60}")
 
 
+@every(names_what_must_exist)
 @pytest.mark.synapse_differs("answers M_UNKNOWN in places, or takes what is not there", sometimes=True)
 def test_unknown_rooms_events_and_users_are_refused(world, method, path):
     request = world.request(method, path)
-    named = [name for name in request.parameters if name in UNKNOWN_PARAMETERS]
-    # A backup holds keys of any room, known or not; a profile may be asked for of any server; account data of a room that is left stays.
-    if not named or "/room_keys/" in path or "/account_data/" in path or "/tags" in path:
-        pytest.skip("names no room, event or user that has to exist")
     changes = Changes(world)
-    for name in named:
+    for name in UNKNOWN_PARAMETERS.keys() & request.parameters.keys():
         for unknown in UNKNOWN_PARAMETERS[name]:
             if name == "userId" and "/profile/" in path and "elsewhere" in unknown:
-                continue
+                continue  # A profile may be asked for of any server.
             if name == "eventId" and ("/redact/" in path or "/receipt/" in path):
                 continue  # What they name may yet arrive from another server.
             response = request.send(world.ana, method, path, path=request.path(path, **{name: unknown}))
@@ -245,13 +263,12 @@ def test_unknown_rooms_events_and_users_are_refused(world, method, path):
     changes.check("an unknown room, event or user")
 
 
+@every(takes_a_query)
 @pytest.mark.synapse_differs("has internal errors in places", sometimes=True)
 def test_wrong_query_parameters_cause_no_failure(world, method, path):
     request = world.request(method, path)
-    names = sorted({*request.query, *next((names for end, names in QUERIES.items() if path.endswith(end)), ())})
-    if not names:
-        pytest.skip("takes no query parameters")
-    for name in names:
+    names = next(names for end, names in QUERIES.items() if path.endswith(end))
+    for name in sorted({*request.query, *names}):
         for wrong in WRONG_QUERY_VALUES:
             response = request.send(world.ana, method, path, query={**request.query, name: wrong})
             assert_no_failure(response, f"{name} = {wrong!r:.60}")
@@ -273,10 +290,9 @@ def test_routes_beside_the_specification_cause_no_failure(server, ana):
                     break
 
 
+@every(takes_a_body)
 @pytest.mark.hearth_only("Synapse reads the body first")
 def test_an_oversized_body_is_refused_by_its_headers(server, world, method, path):
-    if method not in ("PUT", "POST"):
-        pytest.skip("takes no body")
     request = world.request(method, path)
     head = (
         f"{method} {request.path(path)} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {world.ana.token}\r\n"
