@@ -303,9 +303,6 @@ static void finish(struct config *config, struct options *options, struct arena 
 	if (options->default_power_levels.ptr[0] != '{')
 		config_raise(config, config_place(config, "default_power_level_content_override"), CONFIG_ERROR,
 			     "'default_power_level_content_override' must be a map");
-	if (options->prejoin_event_types.ptr[0] != '[')
-		config_raise(config, config_place(config, "room_prejoin_state.additional_event_types"), CONFIG_ERROR,
-			     "'room_prejoin_state.additional_event_types' must be a list");
 	make_listeners(config, options, arena);
 }
 

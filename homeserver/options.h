@@ -17,7 +17,6 @@
 enum password_login { PASSWORD_ON, PASSWORD_OFF, PASSWORD_REAUTH_ONLY };
 enum presence_mode { PRESENCE_ON, PRESENCE_OFF, PRESENCE_UNTRACKED };
 enum default_encryption { ENCRYPT_NONE, ENCRYPT_INVITE, ENCRYPT_ALL };
-enum room_preset { PRESET_PUBLIC, PRESET_PRIVATE, PRESET_TRUSTED_PRIVATE };
 
 /* A public key that this server signed with once. */
 struct old_key {
@@ -55,9 +54,8 @@ struct password_policy {
 
 struct auto_join_options {
 	struct config_strings rooms; /* aliases or ids */
-	bool create, federated, guests;
-	int preset;           /* enum room_preset */
-	struct str localpart; /* who makes and invites to them; empty: the first user */
+	bool guests;
+	struct str localpart; /* who invites to those that are not open; empty: nobody */
 };
 
 struct rate_options {
@@ -108,7 +106,6 @@ struct options {
 		struct str file;
 	} log;
 	bool enable_metrics;
-	struct str admin_contact;
 
 	/* Accounts */
 	int password_login; /* enum password_login */
@@ -125,22 +122,17 @@ struct options {
 	struct auto_join_options auto_join;
 	bool enable_set_displayname, enable_set_avatar_url;
 	bool require_auth_for_profiles, limit_profiles_to_shared_rooms;
-	int64_t user_ips_max_age;
 
 	/* Rooms */
 	struct str default_room_version;
 	int default_encryption;          /* enum default_encryption */
 	struct str default_power_levels; /* JSON: preset → content; "{}" */
-	bool prejoin_without_defaults;
-	struct str prejoin_event_types; /* JSON: a list of types and [type, state key] */
 	bool profile_in_invites, block_non_admin_invites;
-	bool require_membership_for_aliases, per_room_profiles;
-	bool public_rooms_without_auth, public_rooms_over_federation;
+	bool require_membership_for_aliases;
 	bool forget_rooms_on_leave;
 	struct config_strings exclude_rooms_from_sync;
 	int64_t filter_timeline_limit;
-	int64_t redaction_retention; /* 0: not kept */
-	int presence;                /* enum presence_mode */
+	int presence; /* enum presence_mode */
 
 	/* Media */
 	struct str media_store_path;

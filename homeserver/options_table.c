@@ -26,7 +26,6 @@
 static const char *const on_off_reauth[] = { "true", "false", "only_for_reauth", NULL };
 static const char *const on_off_untracked[] = { "true", "false", "untracked", NULL };
 static const char *const encryption_choices[] = { "off", "invite", "all", NULL };
-static const char *const preset_choices[] = { "public_chat", "private_chat", "trusted_private_chat", NULL };
 static const char *const level_choices[] = { "debug", "info", "warning", "error", NULL };
 static const char *const format_choices[] = { "text", "json", NULL };
 const char *const listener_type_choices[] = { "http", "metrics", "manhole", NULL };
@@ -83,9 +82,6 @@ const struct config_option options_table[] = {
 		 "folder of this file." },
 	{ "soft_file_limit", AT(INT, soft_file_limit), .fallback = "0", .max = 10000000,
 	  .doc = "How many files and connections may be open at once; 0: as many as the system lets us." },
-	{ "admin_contact", AT(STRING, admin_contact), .flags = CONFIG_RELOAD, .example = "mailto:admin@example.org",
-	  .doc = "Whom to turn to: shown to clients together with errors about limits, and in "
-		 "/.well-known/matrix/support." },
 
 	SECTION("Listeners"),
 	{ "listeners", CONFIG_EACH(LIST, struct options, listener_rows, listener_options),
@@ -102,7 +98,8 @@ const struct config_option options_table[] = {
 		 "listeners: port 8008 of all "
 		 "addresses." },
 	{ "tls_certificate_path", AT(PATH, tls_certificate_path), .example = "/etc/hearth/fullchain.pem",
-	  .doc = "Certificate and chain for listeners with TLS, PEM. Read at the start, by root if it starts the server, and "
+	  .doc = "Certificate and chain for listeners with TLS, PEM. Read at the start, by root if it starts the "
+		 "server, and "
 		 "at SIGHUP, by the user that the server runs as." },
 	{ "tls_private_key_path", AT(PATH, tls_private_key_path), .example = "/etc/hearth/privkey.pem",
 	  .doc = "Its key, PEM." },
@@ -168,16 +165,9 @@ const struct config_option options_table[] = {
 	{ "inhibit_user_in_use_error", AT(BOOL, first.registration.hide_user_in_use), .fallback = "false",
 	  .flags = CONFIG_RELOAD, .doc = "Whether not to tell, before sign-up, that a name is taken." },
 	{ "auto_join_rooms", AT(STRINGS, auto_join.rooms), .fallback = "[]", .flags = CONFIG_RELOAD,
-	  .example = "\n- '#welcome:example.org'", .doc = "Aliases of rooms that new users join." },
-	{ "autocreate_auto_join_rooms", AT(BOOL, auto_join.create), .fallback = "true", .flags = CONFIG_RELOAD,
-	  .doc = "Whether such rooms are made, by the first user, when they do not exist." },
-	{ "autocreate_auto_join_rooms_federated", AT(BOOL, auto_join.federated), .fallback = "true",
-	  .flags = CONFIG_RELOAD, .doc = "Whether rooms that are made so are open to other servers." },
-	{ "autocreate_auto_join_room_preset", AT(ENUM, auto_join.preset), .fallback = "public_chat",
-	  .choices = preset_choices, .flags = CONFIG_RELOAD,
-	  .doc = "public_chat, private_chat or trusted_private_chat." },
+	  .example = "\n- '#welcome:example.org'", .doc = "Aliases or ids of rooms that new users join." },
 	{ "auto_join_mxid_localpart", AT(STRING, auto_join.localpart), .flags = CONFIG_RELOAD, .example = "system",
-	  .doc = "Who makes these rooms and invites to them; needed for presets other than public_chat." },
+	  .doc = "Who invites new users to those that are not open to all." },
 	{ "auto_join_rooms_for_guests", AT(BOOL, auto_join.guests), .fallback = "true", .flags = CONFIG_RELOAD,
 	  .doc = "Whether guests join them too." },
 
@@ -222,9 +212,6 @@ const struct config_option options_table[] = {
 	  .fallback = "true", .flags = CONFIG_RELOAD, .doc = "Whether that asks for the password." },
 	{ "login_via_existing_session.token_timeout", AT(DURATION, login_via_existing_session.token_timeout),
 	  .fallback = "5m", .min = 1000, .flags = CONFIG_RELOAD, .doc = "How long the other device has for it." },
-	{ "user_ips_max_age", AT(DURATION, user_ips_max_age), .fallback = "28d",
-	  .flags = CONFIG_RELOAD | CONFIG_NULL_IS_FOREVER,
-	  .doc = "How long it is known from which addresses a device came; null: for ever." },
 
 	SECTION("Users and rooms"),
 	{ "enable_set_displayname", AT(BOOL, enable_set_displayname), .fallback = "true", .flags = CONFIG_RELOAD,
@@ -251,29 +238,14 @@ const struct config_option options_table[] = {
 	{ "default_power_level_content_override", AT(JSON, default_power_levels), .fallback = "{}",
 	  .flags = CONFIG_RELOAD, .example = "\nprivate_chat:\n  events_default: 0\n  invite: 50",
 	  .doc = "Power levels of new rooms by preset: each key replaces the usual one." },
-	{ "room_prejoin_state.disable_default_event_types", AT(BOOL, prejoin_without_defaults), .fallback = "false",
-	  .flags = CONFIG_RELOAD,
-	  .doc = "Whether the invited and knocking see nothing of the room but what the next option names." },
-	{ "room_prejoin_state.additional_event_types", AT(JSON, prejoin_event_types), .fallback = "[]",
-	  .flags = CONFIG_RELOAD, .example = "\n- org.example.custom\n- [org.example.other, state_key]",
-	  .doc = "State that they see in addition to the usual seven types." },
 	{ "require_membership_for_aliases", AT(BOOL, require_membership_for_aliases), .fallback = "true",
 	  .flags = CONFIG_RELOAD, .doc = "Whether only members may add aliases to a room." },
-	{ "allow_per_room_profiles", AT(BOOL, per_room_profiles), .fallback = "true", .flags = CONFIG_RELOAD,
-	  .doc = "Whether users may have another name in a room than in their profile." },
-	{ "allow_public_rooms_without_auth", AT(BOOL, public_rooms_without_auth), .fallback = "false",
-	  .flags = CONFIG_RELOAD, .doc = "Whether the room directory is shown without a login." },
-	{ "allow_public_rooms_over_federation", AT(BOOL, public_rooms_over_federation), .fallback = "false",
-	  .flags = CONFIG_RELOAD, .doc = "Whether it is shown to other servers." },
 	{ "forget_rooms_on_leave", AT(BOOL, forget_rooms_on_leave), .fallback = "false", .flags = CONFIG_RELOAD,
 	  .doc = "Whether leaving a room forgets it too." },
-	{ "exclude_rooms_from_sync", AT(STRINGS, exclude_rooms_from_sync), .fallback = "[]",
+	{ "exclude_rooms_from_sync", AT(STRINGS, exclude_rooms_from_sync), .fallback = "[]", .flags = CONFIG_RELOAD,
 	  .example = "\n- '!id:example.org'", .doc = "Rooms that no sync shows." },
 	{ "filter_timeline_limit", AT(INT, filter_timeline_limit), .fallback = "100", .min = 1, .max = 1000,
 	  .flags = CONFIG_RELOAD, .doc = "Events of a room in one answer at most." },
-	{ "redaction_retention_period", AT(DURATION, redaction_retention), .fallback = "7d",
-	  .flags = CONFIG_RELOAD | CONFIG_NULL_IS_FOREVER,
-	  .doc = "How long the original of a redacted event is kept; null: for ever." },
 
 	SECTION("Media"),
 	{ "media_store_path", AT(PATH, media_store_path), .example = "/var/lib/hearth/media_store",
@@ -381,6 +353,14 @@ const struct config_option options_table[] = {
 	UNUSED_HERE("rc_federation", "this release does not federate"),
 
 	/* Not in this release, or not at all. */
+	UNUSED_HERE("admin_contact", "accounts are not limited in this release"),
+	UNUSED_HERE("autocreate_auto_join_*", "rooms that new users join have to exist in this release"),
+	MISSED_HERE("allow_per_room_profiles", "users may have another name in each room"),
+	MISSED_HERE("room_prejoin_state", "the invited see the usual seven types of state"),
+	UNUSED_HERE("allow_public_rooms_*", "this release has no room directory"),
+	MISSED_HERE("redaction_retention_period",
+		    "the originals of redacted events stay in the database of this release"),
+	UNUSED_HERE("user_ips_max_age", "addresses of devices are not kept in this release"),
 	MISSED_HERE("modules", "they are Python code; logins may depend on them"),
 	MISSED_HERE("password_providers", "they are Python code; logins may depend on them"),
 	MISSED_HERE("ldap_config", "logins may depend on it"),

@@ -104,7 +104,6 @@ static void a_name_is_enough(void **state UNUSED)
 	assert_int_equal(options->max_upload_size, 50 << 20);
 	assert_int_equal(options->refreshable_token_lifetime, 300000);
 	assert_true(options->session_lifetime == CONFIG_FOREVER && options->refresh_token_lifetime == CONFIG_FOREVER);
-	assert_int_equal(options->user_ips_max_age, INT64_C(28) * 86400000);
 	assert_true(options->rates.admin_redaction.per_second > 0.19 &&
 		    options->rates.admin_redaction.per_second < 0.21);
 	assert_int_equal(options->password_login, PASSWORD_ON);
@@ -203,13 +202,11 @@ static void a_synapse_configuration_is_read_as_it_is(void **state UNUSED)
 	assert_str(options->media_store_path, str_printf(arena, "%s/media", folder));
 	assert_str(options->domains[0].registration.shared_secret, STR("shared"));
 	assert_int_equal(options->domains[0].old_signing_keys.items[0].expired_ts, INT64_C(123456789123));
-	assert_true(options->redaction_retention == CONFIG_FOREVER);
 	assert_int_equal(options->password_login, PASSWORD_REAUTH_ONLY);
 	assert_int_equal(options->password_policy.minimum_length, 15);
 	assert_int_equal(options->presence, PRESENCE_OFF);
 	assert_true(options->rates.admin_redaction.per_second > 4.9);
 	assert_true(options->rates.login_address.burst_count > 4.9);
-	assert_str(options->prejoin_event_types, STR("[\"org.example.a\",[\"org.example.b\",\"foo\"]]"));
 }
 
 static void contradictions_have_lines(void **state UNUSED)
@@ -338,14 +335,16 @@ static void the_sample_is_right(void **state UNUSED)
 	CLEANUP(buf_done) struct buf sample = buf_init(SAMPLE_MAX);
 	struct config *config;
 	struct options *options;
+	struct str faults;
 
 	options_write_sample(&sample);
 	assert_true(buf_ok(&sample));
 	assert_non_null(load(arena, buf_str(&sample), &config));
 	assert_str(faults_of(arena, config), STR(""));
 	options = load(arena, uncomment(arena, buf_str(&sample)), &config);
-	assert_str(faults_of(arena, config),
-		   STR("warning 46 A listener of type metrics shows nothing without 'enable_metrics: true'"));
+	faults = faults_of(arena, config); /* what the example listens on for metrics needs another option */
+	assert_true(str_find_char(faults, '|') < 0 && str_starts_with(faults, STR("warning ")));
+	assert_true(str_ends_with(faults, STR(" shows nothing without 'enable_metrics: true'")));
 	assert_non_null(options);
 	assert_int_equal(options->listener_count, 4);
 	for (const struct config_option *option = options_table; option->path || option->doc; option++) {

@@ -1,6 +1,7 @@
 #include "rooms/aliases.h"
 
 #include "matrix/identifiers.h"
+#include "options.h"
 #include "rooms/rooms_api.h"
 #include "rooms/visibility.h"
 
@@ -112,7 +113,9 @@ static bool put_alias(struct request *req, struct err *err)
 	if (!room_id_valid(body.room_id))
 		return err_set(err, M_INVALID_PARAM, "This is no room ID");
 	if (!room_require(req->server->rooms, body.room_id, req->arena, &room, err) ||
-	    !membership_require_joined(req->server, req->user->nid, room.nid, req->arena, err) || !db_acquire(req->server->pool, &db, err) ||
+	    (req->server->options->require_membership_for_aliases &&
+	     !membership_require_joined(req->server, req->user->nid, room.nid, req->arena, err)) ||
+	    !db_acquire(req->server->pool, &db, err) ||
 	    !db_exec(db, &INSERT_ALIAS, DB_PARAMS(db_text(alias), db_int(room.nid), db_int(req->user->nid), db_int(clock_wall_ms())), &inserted, err))
 		return false;
 	if (inserted == 0)

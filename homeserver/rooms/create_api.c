@@ -102,6 +102,8 @@ static bool check_invites(struct creating *creating, struct err *err)
 
 	if (json_array_size(creating->body.invite_3pid))
 		return err_status(err, 400, M_UNRECOGNIZED, "Invitations by e-mail or phone are not supported");
+	if (json_array_size(invite) && !member_may_invite(creating->req, err))
+		return false;
 	if (json_array_size(invite) > MAX_INVITES)
 		return err_set(err, M_TOO_LARGE, "At most %d users can be invited at once", MAX_INVITES);
 	for (size_t i = 0; i < json_array_size(invite); i++) {

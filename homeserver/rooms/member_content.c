@@ -2,6 +2,7 @@
 
 #include "accounts/accounts.h"
 #include "interned/interned.h"
+#include "options.h"
 
 static bool add_profile(struct server *server, struct str user_id, json_t *content, struct arena *arena, struct err *err)
 {
@@ -27,7 +28,8 @@ static bool add_profile(struct server *server, struct str user_id, json_t *conte
 bool member_content(struct server *server, struct str user_id, const struct member_wish *wish, struct arena *arena, struct str *ret_content, struct err *err)
 {
 	json_t *content = json_pack("{s:o}", "membership", json_new_str(wish->membership));
-	bool ok = !wish->with_profile || add_profile(server, user_id, content, arena, err);
+	bool hidden = str_eq(wish->membership, STR("invite")) && !server->options->profile_in_invites;
+	bool ok = !wish->with_profile || hidden || add_profile(server, user_id, content, arena, err);
 
 	if (wish->reason.len)
 		json_object_set_new(content, "reason", json_new_str(wish->reason));
@@ -39,4 +41,10 @@ bool member_content(struct server *server, struct str user_id, const struct memb
 		*ret_content = json_text(content, arena);
 	json_decref(content);
 	return ok;
+}
+
+bool member_may_invite(const struct request *req, struct err *err)
+{
+	return req->user->admin || !req->server->options->block_non_admin_invites ||
+	       err_set(err, M_FORBIDDEN, "Only administrators of this server may invite");
 }

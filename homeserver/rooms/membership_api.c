@@ -221,8 +221,8 @@ static bool post_invite(struct request *req, struct err *err)
 
 	if (json_object_get(req->body, "medium"))
 		return err_status(err, 400, M_UNRECOGNIZED, "Invitations by e-mail or phone are not supported");
-	if (!read_target(req, &room, &body, err) || !membership_require_joined(req->server, req->user->nid, room.nid, req->arena, err) ||
-	    !standing(req, &room, body.user_id, &member, err))
+	if (!read_target(req, &room, &body, err) || !member_may_invite(req, err) ||
+	    !membership_require_joined(req->server, req->user->nid, room.nid, req->arena, err) || !standing(req, &room, body.user_id, &member, err))
 		return false;
 	if (!server_domain_of_user(req->server, body.user_id))
 		return err_set(err, M_FORBIDDEN, "Users of other servers cannot be invited yet");

@@ -6,6 +6,7 @@
 #include "rooms/aliases.h"
 #include "rooms/event_view.h"
 #include "rooms/guests.h"
+#include "rooms/member_content.h"
 #include "rooms/rooms_api.h"
 #include "state/state_store.h"
 #include "sync/sync.h"
@@ -284,6 +285,8 @@ static bool check_state_body(struct request *req, const struct room_info *room, 
 			return err_set(err, M_BAD_JSON, "A member event has a membership");
 		if (!user_id_valid(state_key))
 			return err_set(err, M_INVALID_PARAM, "The state key of a member event is a user ID");
+		if (membership == MEMBERSHIP_INVITE && !member_may_invite(req, err))
+			return false;
 		if (!server_domain_of_user(req->server, state_key) && membership == MEMBERSHIP_INVITE)
 			return err_set(err, M_FORBIDDEN, "Users of other servers cannot be invited yet");
 	}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "journal/journal.h"
+#include "options.h"
 #include "rooms/event_view.h"
 #include "sync/filter.h"
 #include "sync/sync.h"
@@ -9,7 +10,6 @@
 
 #define SYNC_MAX_RESPONSE ((size_t)512 << 20)
 #define DEFAULT_TIMELINE  20
-#define MAX_TIMELINE      100
 
 /* Of a joined room (summary.c). */
 #define SUMMARY_HEROES 5

@@ -13,9 +13,9 @@ struct timeline {
 
 static int64_t timeline_limit(const struct sync *sync)
 {
-	int64_t limit = sync->filter.timeline.limit;
+	int64_t limit = sync->filter.timeline.limit ? sync->filter.timeline.limit : DEFAULT_TIMELINE;
 
-	return limit ? MIN(limit, MAX_TIMELINE) : DEFAULT_TIMELINE;
+	return MIN(limit, sync->server->options->filter_timeline_limit);
 }
 
 static bool wanted(const struct sync *sync, const struct event_filter *filter, const struct event *event)

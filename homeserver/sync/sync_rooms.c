@@ -85,6 +85,18 @@ bool sync_complete_gaps(struct sync *sync, struct err *err)
 	return stand_still(sync, err);
 }
 
+/* The operator may keep rooms from everybody's sync, too. */
+static bool wants_room(const struct sync *sync, struct str room_id)
+{
+	const struct config_strings *excluded = &sync->server->options->exclude_rooms_from_sync;
+
+	for (size_t i = 0; i < excluded->count; i++) {
+		if (str_eq(excluded->items[i], room_id))
+			return false;
+	}
+	return filter_wants_room(&sync->filter, room_id);
+}
+
 static bool write_joined(struct sync *sync, const struct user_room *room, struct buf *out, bool *ret_shown, struct err *err)
 {
 	struct room_section section;
@@ -95,7 +107,7 @@ static bool write_joined(struct sync *sync, const struct user_room *room, struct
 		return true;
 	if (!load_section(sync, room, &section, err))
 		return false;
-	if (!filter_wants_room(&sync->filter, section.info.room_id))
+	if (!wants_room(sync, section.info.room_id))
 		return true;
 	slice_write_string(out, section.info.room_id);
 	BUF_LIT(out, ":{");
@@ -121,7 +133,7 @@ static bool write_left(struct sync *sync, const struct user_room *room, struct b
 		return true;
 	if (!load_section(sync, room, &section, err) || !event_load(sync->server->events, room->event, sync->arena, &leave, err))
 		return false;
-	if (!filter_wants_room(&sync->filter, section.info.room_id) || leave.order.seq <= section.gap.seq_before)
+	if (!wants_room(sync, section.info.room_id) || leave.order.seq <= section.gap.seq_before)
 		return true;
 	section.left = true;
 	section.gap.seq_now = leave.order.seq;
@@ -176,7 +188,7 @@ static bool write_invited(struct sync *sync, const struct user_room *room, struc
 		return true;
 	if (!load_section(sync, room, &section, err) || !event_load(sync->server->events, room->event, sync->arena, &member, err))
 		return false;
-	if (!filter_wants_room(&sync->filter, section.info.room_id) || (!sync->initial && member.order.seq <= section.gap.seq_before))
+	if (!wants_room(sync, section.info.room_id) || (!sync->initial && member.order.seq <= section.gap.seq_before))
 		return true;
 	slice_write_string(out, section.info.room_id);
 	buf_printf(out, ":{\"%s\":{\"events\":[", room->membership == MEMBERSHIP_KNOCK ? "knock_state" : "invite_state");

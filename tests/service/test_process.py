@@ -18,7 +18,7 @@ import pytest
 import requests
 import yaml
 
-from support.client import PASSWORD, Client
+from support.client import Client, refused
 from support.deployment import Hearth, Process, free_port
 from support.http import Transport
 
@@ -113,6 +113,12 @@ class Service(Hearth):
 
     def send_signal(self, number):
         self.processes[0].child.send_signal(number)
+
+    def reload(self, **changes):
+        self.configure(**changes)
+        self.send_signal(signal.SIGHUP)
+        self.manager.expect("RELOADING=1")
+        self.manager.expect("READY=1")
 
     def end(self):
         return self.processes[0].terminate()
@@ -259,6 +265,42 @@ def test_sighup_reads_what_can_change(service):
     service.manager.expect("RELOADING=1")
     service.manager.expect("READY=1")
     assert may_change_name(user)
+
+
+def test_options_of_rooms(service):
+    ana, bob, admin = service.client().register("rosa"), service.client().register("rolf"), service.client().register("root")
+    ana.put("/profile/{}/displayname", ana.user_id, body={"displayname": "Rosa"})
+    bob.put("/profile/{}/displayname", bob.user_id, body={"displayname": "Rolf"})
+    room, hidden = ana.create_room(preset="public_chat"), ana.create_room(name="hidden")
+    for _ in range(12):
+        ana.say(room)
+
+    service.reload(
+        filter_timeline_limit=5,
+        require_membership_for_aliases=False,
+        include_profile_data_on_invite=False,
+        exclude_rooms_from_sync=[hidden],
+    )
+    sync = ana.get("/sync", query={"filter": json.dumps({"room": {"timeline": {"limit": 50}}})})
+    assert list(sync["rooms"]["join"]) == [room]
+    assert len(sync["rooms"]["join"][room]["timeline"]["events"]) == 5
+    admin.put("/directory/room/{}", f"#made-outside:{service.server_name}", body={"room_id": room})
+    ana.post("/rooms/{}/invite", room, body={"user_id": bob.user_id})
+    assert ana.get("/rooms/{}/state/m.room.member/{}", room, bob.user_id) == {"membership": "invite"}
+    bob.join(room)
+    assert ana.get("/rooms/{}/state/m.room.member/{}", room, bob.user_id)["displayname"] == "Rolf"
+
+    service.reload(require_membership_for_aliases=True, block_non_admin_invites=True)
+    with refused(403, "M_FORBIDDEN"):
+        admin.put("/directory/room/{}", f"#made-outside-too:{service.server_name}", body={"room_id": room})
+    with refused(403, "M_FORBIDDEN"):
+        ana.post("/rooms/{}/invite", room, body={"user_id": admin.user_id})
+    with refused(403, "M_FORBIDDEN"):
+        ana.put("/rooms/{}/state/m.room.member/{}", room, admin.user_id, body={"membership": "invite"})
+    with refused(403, "M_FORBIDDEN"):
+        ana.create_room(invite=[admin.user_id])
+    service.reload(filter_timeline_limit=100, include_profile_data_on_invite=True, exclude_rooms_from_sync=[], block_non_admin_invites=False)
+    assert hidden in ana.get("/sync")["rooms"]["join"]
 
 
 def test_the_watchdog_hears_from_it(service):
