@@ -22,7 +22,11 @@ from support.client import Client, refused
 from support.deployment import Hearth, Process, free_port
 from support.http import Transport
 
-pytestmark = [pytest.mark.hearth_only("starts the program itself"), pytest.mark.own_server]
+pytestmark = [
+    pytest.mark.hearth_only("starts the program itself"),
+    pytest.mark.own_server,
+    pytest.mark.filterwarnings("ignore:Unverified HTTPS request", "ignore:ssl.TLSVersion"),
+]
 
 WAIT_SECONDS = 30
 SECRET = "a-secret-that-no-log-may-hold"
