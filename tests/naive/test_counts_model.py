@@ -8,6 +8,8 @@ from naive.counts_model import MAIN, counts
 from naive.history import COUNTED, Badges, History
 from support.client import joined
 
+pytestmark = pytest.mark.timeout(900)
+
 ROUNDS = {"Hearth": 10, "Synapse": 3}
 STEPS = 60
 THREADS = {"room": {"timeline": {"limit": 1, "unread_thread_notifications": True}}}

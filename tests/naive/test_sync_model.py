@@ -7,6 +7,8 @@ import pytest
 from naive.history import EVENTS, MEMBERSHIPS, History
 from naive.sync_model import Filter, View, check
 
+pytestmark = pytest.mark.timeout(900)
+
 ROUNDS = {"Hearth": 10, "Synapse": 3}
 STEPS = 45
 
