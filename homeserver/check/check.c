@@ -201,7 +201,7 @@ bool check_database(struct db_pool *pool, const struct check *check, size_t *ret
 	if (!db_acquire(pool, &db, err))
 		return false;
 	checking.db = db;
-	if (!run_statements(&checking, err) || !check_rooms(&checking, store, err))
+	if (!db_exec(db, &DB_PLAN_FREELY, DB_NO_PARAMS, NULL, err) || !run_statements(&checking, err) || !check_rooms(&checking, store, err))
 		return false;
 	*ret_problems = checking.problems;
 	return true;

@@ -96,12 +96,12 @@ static void add_members(struct fixture *f, nid_t room, size_t count)
 	struct state_source source = state_store_source(f->server->states);
 	CLEANUP(db_release) struct db *db = NULL;
 	struct state_build build;
-	struct room_head head;
+	int64_t root;
 
 	for (size_t i = 0; i < count; i++)
 		entries[i] = (struct state_entry){ (nid_t)(1 + i % 100) << 32 | (nid_t)(1000000 + i), (nid_t)(1000000 + i), MEMBERSHIP_JOIN };
-	must(f, room_head_get(f->server->rooms, room, &head, &f->err) &&
-			state_apply(&source, room, head.state_root, entries, count, STATE_AS_BEFORE, f->arena, &build, &f->err) &&
+	must(f, room_state_root(f->server->rooms, room, &root, &f->err) &&
+			state_apply(&source, room, root, entries, count, STATE_AS_BEFORE, f->arena, &build, &f->err) &&
 			db_acquire(f->server->pool, &db, &f->err) && db_begin(db, &f->err));
 	for (size_t i = 0; i < build.row_count; i++)
 		must(f, db_exec(db, &STATE_ROW_INSERT,

@@ -59,6 +59,14 @@ struct event_page {
 #define EVENT_ORDER_END   ((struct event_order){ INT64_MAX, 0 })
 bool events_page(struct events *events, nid_t room, const struct event_page *page, struct arena *arena, struct event **ret_events, size_t *ret_count,
                  struct err *err);
+/* For many rooms at once: the newest events up to `seq`, newest first, at most `limit` a room. */
+struct event_newest {
+	nid_t room;
+	int64_t seq;
+	struct event *events;
+	size_t count;
+};
+bool events_newest(struct events *events, struct event_newest *rooms, size_t count, int64_t limit, struct arena *arena, struct err *err);
 /* A new event, before it is on disk: what reads the room next finds it here. */
 void events_remember(struct events *events, const struct event *event);
 

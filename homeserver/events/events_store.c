@@ -17,23 +17,30 @@ struct packed {
 
 #define COLUMNS                                                                                                        \
 	"e.event_nid, e.room_nid, e.type_nid, e.key_nid, e.sender_nid, e.room_seq, e.sub, e.auth_gen, e.origin_server_ts, e.depth," \
-	" s.root_before, s.root_after, s.verdict, s.visibility, s.redacted_by, e.txn_device, e.txn_id, e.event_id, e.json"       \
-	" FROM events e JOIN event_state s USING (event_nid)"
+	" s.root_before, s.root_after, s.verdict, s.visibility, s.redacted_by, e.txn_device, e.txn_id, e.event_id, e.json"
+#define TABLES " FROM events e JOIN event_state s USING (event_nid)"
 
-static const struct db_statement SELECT_BY_NID = { "events_by_nid", "SELECT " COLUMNS " WHERE e.event_nid = ANY($1)" };
+static const struct db_statement SELECT_BY_NID = { "events_by_nid", "SELECT " COLUMNS TABLES " WHERE e.event_nid = ANY($1)" };
 static const struct db_statement SELECT_NIDS = {
 	"events_find_nids",
 	"SELECT event_id, event_nid FROM events WHERE event_id = ANY($1)",
 };
 static const struct db_statement SELECT_FORWARDS = {
 	"events_page_forwards",
-	"SELECT " COLUMNS " WHERE e.room_nid = $1 AND (e.room_seq, e.sub) > ($2, $3) AND (e.room_seq, e.sub) <= ($4, $5)"
+	"SELECT " COLUMNS TABLES " WHERE e.room_nid = $1 AND (e.room_seq, e.sub) > ($2, $3) AND (e.room_seq, e.sub) <= ($4, $5)"
 	" AND s.verdict = 0 ORDER BY e.room_seq, e.sub LIMIT $6",
 };
 static const struct db_statement SELECT_BACKWARDS = {
 	"events_page_backwards",
-	"SELECT " COLUMNS " WHERE e.room_nid = $1 AND (e.room_seq, e.sub) < ($2, $3) AND (e.room_seq, e.sub) >= ($4, $5)"
+	"SELECT " COLUMNS TABLES " WHERE e.room_nid = $1 AND (e.room_seq, e.sub) < ($2, $3) AND (e.room_seq, e.sub) >= ($4, $5)"
 	" AND s.verdict = 0 ORDER BY e.room_seq DESC, e.sub DESC LIMIT $6",
+};
+
+static const struct db_statement SELECT_NEWEST = {
+	"events_newest",
+	"SELECT n.*, r.at FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS r (room, seq, at)"
+	" CROSS JOIN LATERAL (SELECT " COLUMNS TABLES " WHERE e.room_nid = r.room AND e.room_seq <= r.seq AND s.verdict = 0"
+	" ORDER BY e.room_seq DESC, e.sub DESC LIMIT $3) AS n",
 };
 
 const struct write_table EVENT_TABLE = {
@@ -290,6 +297,38 @@ bool events_page(struct events *events, nid_t room, const struct event_page *pag
 	}
 	*ret_events = list;
 	*ret_count = count;
+	return true;
+}
+
+bool events_newest(struct events *events, struct event_newest *rooms, size_t count, int64_t limit, struct arena *arena, struct err *err)
+{
+	int64_t *nids = ARENA_ARRAY(arena, count, int64_t), *seqs = ARENA_ARRAY(arena, count, int64_t);
+	CLEANUP(db_release) struct db *db = NULL;
+	uint64_t changes = events->changes;
+	struct event_newest *room;
+	struct db_rows *rows;
+	struct event *list;
+	size_t at = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		nids[i] = rooms[i].room;
+		seqs[i] = rooms[i].seq;
+		rooms[i].events = NULL;
+		rooms[i].count = 0;
+	}
+	if (!db_acquire(events->pool, &db, err) ||
+	    !db_query(db, &SELECT_NEWEST, DB_PARAMS(db_ints(nids, count), db_ints(seqs, count), db_int(limit)), arena, &rows, err))
+		return err_detail(err, "newest events of %zu rooms", count);
+	list = ARENA_ARRAY(arena, db_row_count(rows), struct event);
+	for (; db_next(rows); at++) {
+		room = &rooms[db_get_int(rows, 19) - 1];
+		list[at] = event_of(rows);
+		if (changes == events->changes)
+			remember_in(events, &list[at], arena);
+		if (!room->count++)
+			room->events = &list[at];
+		assert(list[at].room == room->room && room->events + room->count == &list[at] + 1);
+	}
 	return true;
 }
 

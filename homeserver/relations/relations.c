@@ -158,20 +158,38 @@ static bool ignored_users(struct server *server, nid_t reader, struct arena *are
 
 static const struct db_statement SELECT_RELATED = {
 	"relation_related",
-	"SELECT t.at FROM unnest($1::text[]) WITH ORDINALITY AS t (id, at) WHERE EXISTS (SELECT 1 FROM event_relations r"
-	" WHERE r.room_nid = $2 AND r.target_id = t.id AND r.rel_type IN ('m.replace', 'm.thread', 'm.reference') OFFSET 0)",
+	"SELECT t.at FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS t (room, id, at) WHERE EXISTS (SELECT 1 FROM event_relations r"
+	" WHERE r.room_nid = t.room AND r.target_id = t.id AND r.rel_type IN ('m.replace', 'm.thread', 'm.reference') OFFSET 0)",
 };
 
-/* Nearly all events have no relations: those that have are found by the index alone. */
-static bool any_related(const struct event_view *view, const struct str *ids, size_t count, struct arena *arena, bool *ret_any, struct err *err)
+bool relations_find(struct server *server, const nid_t *rooms, const struct str *event_ids, size_t count, struct arena *arena, bool *ret_related,
+                    struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
 	struct db_rows *rows;
 
-	if (!db_acquire(view->server->pool, &db, err) ||
-	    !db_query(db, &SELECT_RELATED, DB_PARAMS(db_texts(ids, count), db_int(view->room->nid)), arena, &rows, err))
+	memset(ret_related, 0, count * sizeof(*ret_related));
+	if (!db_acquire(server->pool, &db, err) ||
+	    !db_query(db, &SELECT_RELATED, DB_PARAMS(db_ints(rooms, count), db_texts(event_ids, count)), arena, &rows, err))
 		return err_detail(err, "relations of %zu events", count);
-	*ret_any = db_next(rows);
+	while (db_next(rows))
+		ret_related[db_get_int(rows, 0) - 1] = true;
+	return true;
+}
+
+/* Nearly all events have no relations: those that have are found by the index alone. */
+static bool any_related(const struct event_view *view, const struct str *ids, size_t count, struct arena *arena, bool *ret_any, struct err *err)
+{
+	nid_t *rooms = ARENA_ARRAY(arena, count, nid_t);
+	bool *related = ARENA_ARRAY(arena, count, bool);
+
+	for (size_t i = 0; i < count; i++)
+		rooms[i] = view->room->nid;
+	if (!relations_find(view->server, rooms, ids, count, arena, related, err))
+		return false;
+	*ret_any = false;
+	for (size_t i = 0; i < count; i++)
+		*ret_any |= related[i];
 	return true;
 }
 

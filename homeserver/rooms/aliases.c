@@ -126,16 +126,16 @@ static bool put_alias(struct request *req, struct err *err)
 /* Its creator, an administrator of the server, and who may set the room's canonical alias. */
 static bool may_delete(struct request *req, const struct room_info *room, nid_t creator, struct err *err)
 {
-	struct room_head head;
+	int64_t root;
 	struct state_view *view;
 	const struct power_levels *levels;
 	struct user_room member;
 
 	if (creator == req->user->nid || req->user->admin)
 		return true;
-	if (!membership_get(req->server, req->user->nid, room->nid, req->arena, &member, err) || !room_head_get(req->server->rooms, room->nid, &head, err))
+	if (!membership_get(req->server, req->user->nid, room->nid, req->arena, &member, err) || !room_state_root(req->server->rooms, room->nid, &root, err))
 		return false;
-	view = state_view_new(req->server, room, head.state_root, req->arena);
+	view = state_view_new(req->server, room, root, req->arena);
 	levels = power_levels_read(room->version, state_view_auth(view), req->arena);
 	if (state_view_failed(view, err))
 		return false;

@@ -12,7 +12,7 @@ struct event_view {
 	const struct reader *reader;
 	nid_t device;      /* the reader's, for unsigned.transaction_id; 0: none */
 	bool omit_room_id; /* in /sync */
-	bool without_relations; /* inside of a bundle */
+	bool without_relations; /* inside of a bundle, of events that have none, and of a list that shows state: those are not bundled (modules/event-relations "Aggregations") */
 	bool federation_format; /* the PDU, with `unsigned` */
 	const struct str *only; /* event_fields */
 	size_t only_count;

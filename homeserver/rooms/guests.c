@@ -13,12 +13,12 @@ static const struct db_statement SELECT_GUESTS = {
 static bool lets_guests_in(struct server *server, const struct room_info *room, struct arena *arena, bool *ret_lets,
 			   struct err *err)
 {
-	struct room_head head;
+	int64_t root;
 	struct event access;
 	struct str value;
 
-	if (!room_head_get(server->rooms, room->nid, &head, err) ||
-	    !room_state_event(server, room->nid, head.state_root, STR("m.room.guest_access"), STR(""), arena, &access,
+	if (!room_state_root(server->rooms, room->nid, &root, err) ||
+	    !room_state_event(server, room->nid, root, STR("m.room.guest_access"), STR(""), arena, &access,
 			      err))
 		return false;
 	*ret_lets = access.nid && slice_path(access.json, &value, STR("content"), STR("guest_access")) &&

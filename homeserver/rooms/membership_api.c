@@ -113,14 +113,14 @@ static bool authorise_restricted(struct request *req, const struct room_info *ro
 {
 	struct str content = STR("{}"), rule = STR("");
 	struct event join_rules;
-	struct room_head head;
+	int64_t root;
 	json_t *json;
 	bool meets;
 
 	if (member->membership == MEMBERSHIP_JOIN || member->membership == MEMBERSHIP_INVITE || !room->version->restricted_join)
 		return true;
-	if (!room_head_get(req->server->rooms, room->nid, &head, err) ||
-	    !room_state_event(req->server, room->nid, head.state_root, STR("m.room.join_rules"), STR(""), req->arena, &join_rules, err))
+	if (!room_state_root(req->server->rooms, room->nid, &root, err) ||
+	    !room_state_event(req->server, room->nid, root, STR("m.room.join_rules"), STR(""), req->arena, &join_rules, err))
 		return false;
 	if (join_rules.nid)
 		slice_get(join_rules.json, STR("content"), &content);
@@ -131,7 +131,7 @@ static bool authorise_restricted(struct request *req, const struct room_info *ro
 		return false;
 	if (!meets)
 		return err_set(err, M_FORBIDDEN, "You are in none of the rooms whose members may join");
-	if (!find_authoriser(req, room, head.state_root, &wish->authorised_via, err))
+	if (!find_authoriser(req, room, root, &wish->authorised_via, err))
 		return false;
 	if (!wish->authorised_via.len)
 		return err_set(err, M_UNABLE_TO_GRANT_JOIN, "Nobody here may let you in");

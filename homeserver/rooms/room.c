@@ -20,6 +20,10 @@ const struct db_statement ROOM_FIND_TRANSACTIONS = {
 static const struct db_statement SELECT_HEAD = { "room_head_select", "SELECT " HEAD_COLUMNS " FROM room_heads WHERE room_nid = $1" };
 static const struct db_statement SELECT_BY_ID = { "room_by_id", "SELECT room_nid, room_id, version FROM rooms WHERE room_id = $1" };
 static const struct db_statement SELECT_BY_NID = { "room_by_nid", "SELECT room_nid, room_id, version FROM rooms WHERE room_nid = $1" };
+static const struct db_statement SELECT_BY_NIDS = {
+	"rooms_by_nid",
+	"SELECT room_nid, room_id, version FROM rooms WHERE room_nid = ANY($1)",
+};
 
 const struct write_table ROOM_TABLE = {
 	.statement = { "room_insert",
@@ -88,6 +92,11 @@ struct room_head room_head_of(const struct db_rows *rows, struct arena *arena)
 	return head;
 }
 
+static struct str root_bytes(const int64_t *root)
+{
+	return (struct str){ (const char *)root, sizeof(*root) };
+}
+
 /* Another process's event: the head in memory is behind. Our own are in it already. */
 static void observe(void *context, const struct journal_entry *entry)
 {
@@ -96,6 +105,8 @@ static void observe(void *context, const struct journal_entry *entry)
 
 	if (entry->kind != JOURNAL_EVENT && entry->kind != JOURNAL_STATE)
 		return;
+	rooms->changes++;
+	cache_put(rooms->roots, entry->room, root_bytes(&entry->root_after));
 	LOCKED(&rooms->lock);
 	room = idmap_get(&rooms->rooms, entry->room);
 	if (room && (entry->seq > room->seq || entry->kind == JOURNAL_STATE))
@@ -107,8 +118,9 @@ struct rooms *rooms_new(struct server *server, size_t cache_bytes)
 	struct rooms *rooms = X_NEW(struct rooms);
 
 	rooms->server = server;
-	rooms->infos = cache_new(cache_bytes / 2);
-	rooms->infos_by_nid = cache_new(cache_bytes / 2);
+	rooms->infos = cache_new(cache_bytes / 8 * 3);
+	rooms->infos_by_nid = cache_new(cache_bytes / 8 * 3);
+	rooms->roots = cache_new(cache_bytes / 4);
 	rooms->max_rooms = 10000;
 	mutex_init(&rooms->lock);
 	journal_observe(server->journal, observe, rooms);
@@ -134,12 +146,13 @@ void rooms_free(struct rooms *rooms)
 	mutex_done(&rooms->lock);
 	cache_free(rooms->infos);
 	cache_free(rooms->infos_by_nid);
+	cache_free(rooms->roots);
 	free(rooms);
 }
 
 struct cache_stats rooms_cache_stats(struct rooms *rooms)
 {
-	return cache_stats_sum(cache_stats(rooms->infos), cache_stats(rooms->infos_by_nid));
+	return cache_stats_sum(cache_stats_sum(cache_stats(rooms->infos), cache_stats(rooms->infos_by_nid)), cache_stats(rooms->roots));
 }
 
 /* --- what never changes --- */
@@ -197,6 +210,32 @@ bool room_of_nid(struct rooms *rooms, nid_t nid, struct arena *arena, struct roo
 	return load_info(rooms, &SELECT_BY_NID, DB_PARAMS(db_int(nid)), arena, ret_room, err);
 }
 
+bool rooms_fetch(struct rooms *rooms, const nid_t *nids, size_t count, struct err *err)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	int64_t *missing = ARENA_ARRAY(arena, count, int64_t);
+	CLEANUP(db_release) struct db *db = NULL;
+	size_t missing_count = 0;
+	struct db_rows *rows;
+	struct str text;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!cache_get(rooms->infos_by_nid, nids[i], arena, &text))
+			missing[missing_count++] = nids[i];
+	}
+	if (missing_count == 0)
+		return true;
+	if (!db_acquire(rooms->server->pool, &db, err) || !db_query(db, &SELECT_BY_NIDS, DB_PARAMS(db_ints(missing, missing_count)), arena, &rows, err))
+		return err_detail(err, "look up %zu rooms", missing_count);
+	while (db_next(rows)) {
+		struct room_info info = { db_get_nid(rows, 0), db_get_str(rows, 1), room_version_find(db_get_str(rows, 2)) };
+
+		if (info.version)
+			room_remember_info(rooms, &info);
+	}
+	return true;
+}
+
 bool room_require(struct rooms *rooms, struct str room_id, struct arena *arena, struct room_info *ret_room, struct err *err)
 {
 	if (!room_find(rooms, room_id, arena, ret_room, err))
@@ -222,9 +261,22 @@ static bool load_head(struct rooms *rooms, nid_t nid, struct room_head *ret_head
 	return true;
 }
 
-bool room_head_get(struct rooms *rooms, nid_t nid, struct room_head *ret_head, struct err *err)
+bool room_state_root(struct rooms *rooms, nid_t nid, int64_t *ret_root, struct err *err)
 {
-	return load_head(rooms, nid, ret_head, err);
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	uint64_t changes = rooms->changes;
+	struct room_head head;
+	struct str bytes;
+
+	if (cache_get(rooms->roots, nid, arena, &bytes)) {
+		memcpy(ret_root, bytes.ptr, sizeof(*ret_root));
+		return true;
+	}
+	if (!load_head(rooms, nid, &head, err))
+		return false;
+	cache_put_unless_changed(rooms->roots, nid, root_bytes(&head.state_root), &rooms->changes, changes);
+	*ret_root = head.state_root;
+	return true;
 }
 
 /* Makes place among the rooms in memory, under the lock. */

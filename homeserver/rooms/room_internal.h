@@ -19,6 +19,8 @@ struct rooms {
 	struct server *server;
 	struct cache *infos; /* by hash of the room ID: version number, nid, room ID */
 	struct cache *infos_by_nid;
+	struct cache *roots;      /* of the current state, by nid */
+	_Atomic uint64_t changes; /* of any root */
 	struct mutex lock;   /* of the map and the reference counts */
 	struct idmap rooms;  /* struct room by nid */
 	size_t max_rooms;

@@ -35,10 +35,12 @@ extern const struct db_statement ROOM_LOCK_HEADS, ROOM_LOCK_HEADS_WAITING, ROOM_
 
 bool room_find(struct rooms *rooms, struct str room_id, struct arena *arena, struct room_info *ret_room, struct err *err);
 bool room_of_nid(struct rooms *rooms, nid_t nid, struct arena *arena, struct room_info *ret_room, struct err *err);
+/* Has what never changes of these rooms at hand afterwards, as far as the cache's size allows. */
+bool rooms_fetch(struct rooms *rooms, const nid_t *nids, size_t count, struct err *err);
 /* 403 M_FORBIDDEN when the room is unknown here, as for one that the caller is not in. */
 bool room_require(struct rooms *rooms, struct str room_id, struct arena *arena, struct room_info *ret_room, struct err *err);
-/* The head as committed and applied here: for readers. */
-bool room_head_get(struct rooms *rooms, nid_t room, struct room_head *ret_head, struct err *err);
+/* The root of the current state, as committed and applied here: for readers. */
+bool room_state_root(struct rooms *rooms, nid_t room, int64_t *ret_root, struct err *err);
 
 /* --- reading state --- */
 /* The event of (type, state_key) in a state; nid 0: none. */

@@ -41,7 +41,7 @@ static bool reply_events(struct request *req, const struct look *look, const str
 {
 	CLEANUP(buf_done) struct buf out = buf_init(MAX_ANSWER);
 	const struct event_view view = {
-		.server = req->server, .room = &look->room, .reader = &look->reader, .device = req->user->device,
+		.server = req->server, .room = &look->room, .reader = &look->reader, .device = req->user->device, .without_relations = true,
 	};
 
 	buf_append(&out, str_of(before));
@@ -253,12 +253,12 @@ static bool check_canonical_alias(struct request *req, const struct room_info *r
 {
 	const json_t *alias = json_object_get(req->body, "alias"), *others = json_object_get(req->body, "alt_aliases");
 	struct str content;
-	struct room_head head;
+	int64_t root;
 	struct event event;
 	json_t *before = NULL;
 
-	if (!room_head_get(req->server->rooms, room->nid, &head, err) ||
-	    !room_state_event(req->server, room->nid, head.state_root, STR("m.room.canonical_alias"), STR(""), req->arena, &event, err))
+	if (!room_state_root(req->server->rooms, room->nid, &root, err) ||
+	    !room_state_event(req->server, room->nid, root, STR("m.room.canonical_alias"), STR(""), req->arena, &event, err))
 		return false;
 	if (event.nid && slice_get(event.json, STR("content"), &content) && !json_parse(content, req->arena, &before, err))
 		return false;

@@ -133,15 +133,15 @@ bool visibility_require_room(struct server *server, const struct room_info *room
 {
 	struct str value = STR(""), content;
 	struct event event;
-	struct room_head head;
+	int64_t root;
 
 	*ret_until = EVENT_ORDER_END;
-	if (!room_head_get(server->rooms, room->nid, &head, err))
+	if (!room_state_root(server->rooms, room->nid, &root, err))
 		return false;
-	*ret_root = head.state_root;
+	*ret_root = root;
 	if (reader->now.membership == MEMBERSHIP_JOIN)
 		return true;
-	if (!room_state_event(server, room->nid, head.state_root, STR("m.room.history_visibility"), STR(""), arena, &event, err))
+	if (!room_state_event(server, room->nid, root, STR("m.room.history_visibility"), STR(""), arena, &event, err))
 		return false;
 	if (event.nid && slice_get(event.json, STR("content"), &content) && slice_get_string(content, STR("history_visibility"), arena, &value) &&
 	    visibility_parse(value) == VISIBILITY_WORLD_READABLE)

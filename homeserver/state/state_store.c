@@ -160,6 +160,39 @@ static bool fetch(struct state_store *store, struct db *db, nid_t room, const in
 	return true;
 }
 
+#define ROWS_AHEAD 64
+
+static const struct db_statement SELECT_NEWEST = {
+	.name = "state_rows_newest",
+	.sql = "SELECT n.row_id, n.data FROM unnest($1::bigint[], $2::bigint[]) AS r (room, root) CROSS JOIN LATERAL ("
+	       "SELECT row_id, data FROM state_rows WHERE room_nid = r.room AND row_id <= r.root ORDER BY row_id DESC LIMIT $3) AS n",
+};
+
+bool state_store_fetch(struct state_store *store, const nid_t *rooms, const int64_t *roots, size_t count, struct err *err)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	int64_t *far_rooms = ARENA_ARRAY(arena, count, int64_t), *far_roots = ARENA_ARRAY(arena, count, int64_t);
+	CLEANUP(db_release) struct db *db = NULL;
+	struct db_rows *rows;
+	struct str data;
+	size_t far = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!roots[i] || cache_get(store->cache, roots[i], arena, &data))
+			continue;
+		far_rooms[far] = rooms[i];
+		far_roots[far++] = roots[i];
+	}
+	if (far == 0)
+		return true;
+	if (!db_acquire(store->pool, &db, err) ||
+	    !db_query(db, &SELECT_NEWEST, DB_PARAMS(db_ints(far_rooms, far), db_ints(far_roots, far), db_int(ROWS_AHEAD)), arena, &rows, err))
+		return err_detail(err, "states of %zu rooms", far);
+	while (db_next(rows))
+		cache_put(store->cache, db_get_int(rows, 0), db_get_str(rows, 1));
+	return true;
+}
+
 /* Row numbers */
 
 static const struct db_statement SELECT_IDS = { .name = "state_row_ids", .sql = "SELECT nextval('state_row_ids')" };

@@ -39,6 +39,9 @@ struct state_store_on {
 };
 struct state_source state_store_source_on(struct state_store_on *on);
 
+/* Has the newest rows of these roots' tries in the cache afterwards, which is all of a small room's, in one query for those whose root is not there. */
+bool state_store_fetch(struct state_store *store, const nid_t *rooms, const int64_t *roots, size_t count, struct err *err);
+
 /* Makes the rows of a build readable before they are stored: copies them. */
 void state_store_pin(struct state_store *store, const struct state_build *build);
 /* Afterwards they are read from the database (or the cache, if they were stored). */

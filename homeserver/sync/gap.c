@@ -50,9 +50,15 @@ static void add_event(struct gap *gap, const struct journal_entry *entry)
 	struct room_gap *room = gap_touch(gap, entry->room);
 
 	if (!room->events) {
-		room->events = true;
+		room->events = room->fresh_known = true;
 		room->seq_before = entry->kind == JOURNAL_EVENT ? entry->seq - 1 : entry->seq;
 		room->root_before = entry->root_before;
+	}
+	if (entry->kind == JOURNAL_EVENT && room->fresh_known) {
+		if (room->fresh_count == GAP_MAX_FRESH)
+			room->fresh_known = false;
+		else
+			*ARENA_PUSH(gap->arena, room->fresh, room->fresh_count, room->fresh_cap) = entry->event;
 	}
 	room->seq_now = MAX(entry->seq, room->seq_now);
 	room->root_now = entry->root_after;

@@ -147,7 +147,7 @@ static bool read_gap(struct sync *sync, struct err *err)
 static bool look(struct sync *sync, struct err *err)
 {
 	return memberships_of_user(sync->server, sync->user->nid, sync->arena, &sync->rooms, &sync->room_count, err) && read_gap(sync, err) &&
-	       sync_complete_gaps(sync, err) && summaries_load(sync, err) && account_data_load(sync, err) && receipts_load(sync, err) && unread_load(sync, err) &&
+	       sync_complete_gaps(sync, err) && sync_fetch_first(sync, err) && summaries_load(sync, err) && account_data_load(sync, err) && receipts_load(sync, err) && unread_load(sync, err) &&
 	       sync_take_to_device(sync, err) && write_answer(sync, err);
 }
 

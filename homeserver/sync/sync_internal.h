@@ -22,6 +22,7 @@ struct room_summary {
 };
 
 /* What happened in a room over the gap. */
+#define GAP_MAX_FRESH 64
 struct room_gap {
 	nid_t room;
 	int64_t seq_before, root_before; /* at `since`; known when `events` */
@@ -30,8 +31,20 @@ struct room_gap {
 	bool members;      /* a member event among them */
 	bool receipts, account_data, typing;
 	bool own_membership;
+	bool fresh_known; /* `fresh` has all events that came: there is no need to look for them */
+	nid_t *fresh;
+	size_t fresh_count, fresh_cap;
 	struct room_summary *summary; /* NULL: none is due */
 	bool newly_joined; /* since then, or again in between: all of the room is new to the client */
+};
+
+/* In a first sync: a room's newest events, as one query for all rooms has them (first.c). */
+struct first_page {
+	nid_t room;
+	int64_t seq; /* the last one's at most */
+	struct event *events; /* newest first */
+	size_t count;
+	bool related; /* something relates to one of them */
 };
 
 /* Account data that changed, or was found; room 0: of the account as a whole. */
@@ -94,6 +107,8 @@ struct sync {
 	struct user_room *rooms; /* the user's, sorted by number */
 	size_t room_count;
 	struct gap gap;
+	struct first_page *first; /* of all joined rooms, by room; NULL: no first sync */
+	size_t first_count;
 	struct account_datum *account_data; /* to be shown; by room */
 	size_t account_data_count;
 	struct shown_receipts receipts_of_new_rooms, receipts_moved;
@@ -116,6 +131,11 @@ void sync_comma(struct buf *buf, bool *first);
 
 /* Completes the gaps of the rooms that the user is in: who joined newly, and where rooms stand in which nothing happened but what is beside the state. */
 bool sync_complete_gaps(struct sync *sync, struct err *err);
+
+/* What a first sync shows of all joined rooms, fetched at once: it is in the caches afterwards, and the newest pages in `first`. */
+bool sync_fetch_first(struct sync *sync, struct err *err);
+const struct first_page *first_page_find(const struct sync *sync, nid_t room, const struct event_page *page); /* NULL: not at hand */
+int64_t sync_timeline_limit(const struct sync *sync);
 
 /* Account data (userdata/account_data_sync.c): what is to be shown, in one look; then the sections, left out when empty. */
 bool account_data_load(struct sync *sync, struct err *err);

@@ -7,11 +7,12 @@ struct timeline {
 	struct event *events; /* oldest first, those to show */
 	size_t count;
 	bool limited;
+	bool unrelated; /* no event relates to one of these */
 	struct event_order prev_batch;
 	int64_t root_before; /* the state before the first event shown; with none, the room's now */
 };
 
-static int64_t timeline_limit(const struct sync *sync)
+int64_t sync_timeline_limit(const struct sync *sync)
 {
 	int64_t limit = sync->filter.timeline.limit ? sync->filter.timeline.limit : DEFAULT_TIMELINE;
 
@@ -62,11 +63,56 @@ static void reverse(struct event *events, size_t count)
 	}
 }
 
+static int newest_first(const void *a, const void *b)
+{
+	return event_order_cmp(((const struct event *)b)->order, ((const struct event *)a)->order);
+}
+
+/* The timeline of a gap whose events the journal's tail has told: they are at hand, and what relates to them came after them. */
+static bool read_fresh(struct sync *sync, const struct room_section *section, size_t limit, struct timeline *timeline, struct err *err)
+{
+	const struct room_gap *gap = &section->gap;
+	struct event *events = ARENA_ARRAY(sync->arena, gap->fresh_count, struct event);
+	struct str relates_to;
+	size_t count = 0;
+
+	if (!events_load(sync->server->events, gap->fresh, gap->fresh_count, sync->arena, events, err))
+		return false;
+	timeline->unrelated = true;
+	for (size_t i = 0; i < gap->fresh_count; i++) {
+		if (events[i].verdict != VERDICT_ACCEPTED || events[i].order.seq <= gap->seq_before || events[i].order.seq > gap->seq_now)
+			continue;
+		timeline->unrelated &= !slice_path(events[i].json, &relates_to, STR("content"), STR("m.relates_to"));
+		events[count++] = events[i];
+	}
+	qsort(events, count, sizeof(*events), newest_first);
+	if (!take_page(sync, section, events, count, limit, timeline, err))
+		return false;
+	reverse(timeline->events, timeline->count);
+	return true;
+}
+
+/* In a first sync the newest page is at hand. */
+static bool read_page(struct sync *sync, const struct room_section *section, const struct event_page *page, struct event **ret_events, size_t *ret_count,
+                      bool *ret_unrelated, struct err *err)
+{
+	const struct first_page *first = sync->initial ? first_page_find(sync, section->info.nid, page) : NULL;
+
+	if (!first) {
+		*ret_unrelated = false;
+		return events_page(sync->server->events, section->info.nid, page, sync->arena, ret_events, ret_count, err);
+	}
+	*ret_events = first->events;
+	*ret_count = first->count;
+	*ret_unrelated = !first->related;
+	return true;
+}
+
 /* The newest events of the gap, up to the limit. With `from_start` (newly joined, first sync) as far back as the user may see. */
 static bool read_timeline(struct sync *sync, const struct room_section *section, struct timeline *ret_timeline, struct err *err)
 {
 	bool from_start = sync->initial || section->gap.newly_joined;
-	size_t limit = (size_t)timeline_limit(sync), pages = 0;
+	size_t limit = (size_t)sync_timeline_limit(sync), pages = 0;
 	struct timeline timeline = { .root_before = section->gap.root_now, .prev_batch = { section->gap.seq_now + 1, 0 } };
 	struct event_page page = {
 		.from = { section->gap.seq_now + 1, INT32_MIN },
@@ -81,16 +127,18 @@ static bool read_timeline(struct sync *sync, const struct room_section *section,
 	if ((!from_start && section->gap.seq_now == section->gap.seq_before) || !event_filter_wants_room(&sync->filter.timeline, section->info.room_id))
 		return true;
 	timeline.events = ARENA_ARRAY(sync->arena, limit + 1, struct event);
+	if (!from_start && section->gap.fresh_known) {
+		if (!read_fresh(sync, section, limit, &timeline, err))
+			return false;
+		*ret_timeline = timeline;
+		return true;
+	}
 	if (from_start)
 		page.to = EVENT_ORDER_START;
 	else
 		page.to = (struct event_order){ section->gap.seq_before + 1, INT32_MIN };
-	if (!event_filter_wants_room(&sync->filter.timeline, section->info.room_id)) {
-		*ret_timeline = timeline;
-		return true;
-	}
 	do {
-		if (!events_page(sync->server->events, section->info.nid, &page, sync->arena, &events, &count, err) ||
+		if (!read_page(sync, section, &page, &events, &count, &timeline.unrelated, err) ||
 		    !take_page(sync, section, events, count, limit, &timeline, err))
 			return false;
 		if (count)
@@ -278,8 +326,8 @@ static void write_pdus(struct sync *sync, const struct room_section *section, co
 	}
 }
 
-static bool write_events(struct sync *sync, const struct room_section *section, const struct event *events, size_t count, struct buf *out,
-                         struct err *err)
+static bool write_events(struct sync *sync, const struct room_section *section, const struct event *events, size_t count, bool without_relations,
+                         struct buf *out, struct err *err)
 {
 	const struct event_view view = {
 		.server = sync->server,
@@ -287,6 +335,7 @@ static bool write_events(struct sync *sync, const struct room_section *section, 
 		.reader = &section->reader,
 		.device = sync->user->device,
 		.omit_room_id = true,
+		.without_relations = without_relations,
 		.federation_format = sync->filter.federation_format,
 		.only = sync->filter.event_fields.given ? sync->filter.event_fields.items : NULL,
 		.only_count = sync->filter.event_fields.count,
@@ -303,7 +352,7 @@ static bool write_events(struct sync *sync, const struct room_section *section, 
 
 static bool write_timeline(struct sync *sync, const struct room_section *section, const struct timeline *timeline, struct buf *out, struct err *err)
 {
-	if (!write_events(sync, section, timeline->events, timeline->count, out, err))
+	if (!write_events(sync, section, timeline->events, timeline->count, timeline->unrelated, out, err))
 		return false;
 	buf_printf(out, ",\"limited\":%s,\"prev_batch\":\"t%" PRId64 "_%" PRId64 "\"}", timeline->limited ? "true" : "false", timeline->prev_batch.seq,
 	           timeline->prev_batch.sub);
@@ -349,7 +398,7 @@ bool sync_write_room(struct sync *sync, const struct room_section *section, stru
 	    !load_state_events(sync, &list, &timeline, &state, &state_count, err))
 		return false;
 	buf_printf(out, "\"%s\":", state_name(sync));
-	if (!write_events(sync, section, state, state_count, out, err))
+	if (!write_events(sync, section, state, state_count, true, out, err))
 		return false;
 	BUF_LIT(out, "},\"timeline\":");
 	if (!write_timeline(sync, section, &timeline, out, err))

@@ -21,6 +21,10 @@ static const char *const keywords[] = { "fallback_application_name", "tcp_user_t
 					"keepalives_count",          "dbname",
 					"client_encoding",           NULL };
 
+/*
+ * Plans follow the indexes, not the statistics: a young table has none, and a plan that was made then would stay. What reads whole tables sets these back
+ * (DB_PLAN_FREELY).
+ */
 static const struct db_statement SETUP = {
 	.name = "db_setup",
 	.sql = "SELECT set_config('statement_timeout', $1, false),"
@@ -28,8 +32,16 @@ static const struct db_statement SETUP = {
 	       " set_config('tcp_user_timeout', '10s', false), set_config('jit', 'off', false),"
 	       " set_config('synchronous_commit', CASE s WHEN 'off' THEN 'on' ELSE s END, false),"
 	       " pg_encoding_to_char(d.encoding)::text, d.datcollate::text, d.datctype::text,"
-	       " d.datlocprovider = 'i', pg_is_in_recovery(), d.datname::text"
+	       " d.datlocprovider = 'i', pg_is_in_recovery(), d.datname::text,"
+	       " (SELECT count(set_config(name, 'off', false)) FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_sort',"
+	       " 'enable_hashjoin', 'enable_mergejoin']) AS name)"
 	       " FROM pg_database d, current_setting('synchronous_commit') s WHERE d.datname = current_database()",
+};
+
+const struct db_statement DB_PLAN_FREELY = {
+	.name = "db_plan_freely",
+	.sql = "SELECT set_config(name, 'on', false) FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_sort', 'enable_hashjoin',"
+	       " 'enable_mergejoin']) AS name",
 };
 
 bool unavailable(struct err *err, int64_t retry_after_ms, const char *fmt, ...)

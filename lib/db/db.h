@@ -146,6 +146,8 @@ struct db;
  * none that we can use (the detail says why).
  */
 bool db_acquire(struct db_pool *pool, struct db **ret_db, struct err *err);
+/* Connections plan for look-ups by index. For those that read whole tables: until the connection is closed. */
+extern const struct db_statement DB_PLAN_FREELY;
 void db_release(struct db *db); /* rolls back what is open; a broken or listening connection is closed */
 DEFINE_CLEANUP(struct db *, db_release)
 
