@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <spawn.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -17,7 +18,7 @@ static bool failed(struct err *err, const char *what, const char *name)
 	return err_set(err, M_UNKNOWN, "%s %s: %s", what, name, strerror(errno));
 }
 
-static bool make_user(struct str home, struct err *err)
+static bool run_useradd(struct str home, struct err *err)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	char *const arguments[] = {
@@ -35,9 +36,20 @@ static bool make_user(struct str home, struct err *err)
 		return failed(err, "Cannot run", "useradd");
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
-	if (status != 0 && !getpwnam(SERVICE_USER)) /* another process may have been faster */
-		return err_set(err, M_UNKNOWN, "useradd could not make the user " SERVICE_USER);
-	return true;
+	return status == 0 || err_set(err, M_UNKNOWN, "useradd could not make the user " SERVICE_USER);
+}
+
+/* One after the other: of two that run at once, useradd's second would give the user another number. */
+static bool make_user(struct str home, struct err *err)
+{
+	int turn = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+	bool ok;
+
+	if (turn < 0)
+		return failed(err, "Cannot read", "/etc/passwd");
+	ok = (flock(turn, LOCK_EX) == 0 || failed(err, "Cannot lock", "/etc/passwd")) && (getpwnam(SERVICE_USER) || run_useradd(home, err));
+	close(turn);
+	return ok;
 }
 
 static bool find_user(struct str home, struct passwd *ret_user, struct err *err)

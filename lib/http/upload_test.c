@@ -223,6 +223,8 @@ static void ends_with_the_client(void **state UNUSED)
 	for (int wait = 0; errors < before + 10 && wait < 5000; wait++)
 		usleep(1000);
 	assert_int_equal(errors, before + 10);
+	for (int wait = 0; http_stats(server.http).workers_busy > 0 && wait < 5000; wait++)
+		usleep(1000); /* the last handler has said so and is about to return */
 	assert_int_equal(http_stats(server.http).workers_busy, 0);
 }
 
