@@ -126,17 +126,6 @@ int64_t journal_tail_start(struct journal *journal)
 	return journal->tail_start;
 }
 
-bool journal_wait_position(struct journal *journal, int64_t pos, int64_t deadline_ms)
-{
-	LOCKED(&journal->apply);
-
-	while (journal->position < pos) {
-		if (!cond_wait_until(&journal->applied, &journal->apply, deadline_ms))
-			return journal->position >= pos;
-	}
-	return true;
-}
-
 bool journal_scan(struct journal *journal, int64_t after, int64_t until, void (*fn)(void *context, const struct journal_entry *entry), void *context)
 {
 	LOCKED(&journal->apply);
@@ -330,6 +319,17 @@ bool journal_is_sole(struct journal *journal)
 bool journal_barrier(struct journal *journal, struct err *err)
 {
 	return journal_is_sole(journal) || journal_follow(journal, err);
+}
+
+bool journal_reach(struct journal *journal, int64_t pos, bool *ret_reached, struct err *err)
+{
+	*ret_reached = journal_position(journal) >= pos;
+	if (*ret_reached)
+		return true;
+	if (!journal_barrier(journal, err))
+		return false;
+	*ret_reached = journal_position(journal) >= pos;
+	return true;
 }
 
 void journal_notify_others(struct journal *journal)

@@ -111,8 +111,8 @@ bool journal_append(struct journal *journal, struct db *db, const struct journal
 
 /* Afterwards this process has applied all that was committed anywhere before the call. Free of cost for a process that is alone. */
 bool journal_barrier(struct journal *journal, struct err *err);
-/* Until `pos` is applied here, or the deadline (monotonic) comes: false. For tokens that another process gave out. */
-bool journal_wait_position(struct journal *journal, int64_t pos, int64_t deadline_ms);
+/* For positions that another process gave out: afterwards `pos` is applied here. *ret_reached false: no process has got that far. */
+bool journal_reach(struct journal *journal, int64_t pos, bool *ret_reached, struct err *err);
 int64_t journal_position(struct journal *journal);
 int64_t journal_tail_start(struct journal *journal); /* entries after this position are in memory */
 

@@ -6,7 +6,6 @@
 #include "matrix/identifiers.h"
 #include "sync/sync.h"
 
-#define TOKEN_WAIT_MS 5000
 #define MAX_ANSWER    ((size_t)256 << 20)
 
 void keys_add_failure(json_t *failures, struct str server_name)
@@ -302,14 +301,13 @@ static bool post_claim(struct request *req, struct err *err)
 static bool read_token(struct request *req, const char *name, struct sync_token *ret_token, struct err *err)
 {
 	struct str text = query_param(req, name);
+	bool reached = false;
 
 	if (!text.ptr)
 		return err_set(err, M_MISSING_PARAM, "%s is missing", name);
-	/* Another process gave it out and is ahead of us: it comes. */
-	if (!sync_token_parse(text, ret_token) ||
-	    !journal_wait_position(req->server->journal, ret_token->pos, clock_mono_ms() + TOKEN_WAIT_MS))
-		return err_set(err, M_INVALID_PARAM, "%s is no token of this server", name);
-	return true;
+	if (sync_token_parse(text, ret_token) && !journal_reach(req->server->journal, ret_token->pos, &reached, err))
+		return false;
+	return reached || err_set(err, M_INVALID_PARAM, "%s is no token of this server", name);
 }
 
 static bool get_changes(struct request *req, struct err *err)
