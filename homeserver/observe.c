@@ -14,6 +14,7 @@
 #include "state/state_store.h"
 #include "sync/sync.h"
 #include "to_device/to_device.h"
+#include "userdata/ignored.h"
 #include "userdata/userdata.h"
 
 #define PAGE_MAX ((size_t)16 << 20)
@@ -142,6 +143,7 @@ enum cache_name {
 	CACHE_MEMBERSHIPS,
 	CACHE_ACCOUNTS,
 	CACHE_FILTERS,
+	CACHE_IGNORED,
 	CACHE_COUNTS,
 	CACHE_PUSH,
 	CACHE_KEYS,
@@ -157,6 +159,7 @@ static const char *const cache_names[] = {
 	[CACHE_MEMBERSHIPS] = "memberships",
 	[CACHE_ACCOUNTS] = "accounts",
 	[CACHE_FILTERS] = "filters",
+	[CACHE_IGNORED] = "ignored_users",
 	[CACHE_COUNTS] = "counts",
 	[CACHE_PUSH] = "push",
 	[CACHE_KEYS] = "keys",
@@ -183,6 +186,8 @@ static struct cache_stats cache_now(void *context, size_t cell)
 		return accounts_cache_stats(server->accounts);
 	case CACHE_FILTERS:
 		return filters_cache_stats(server->filters);
+	case CACHE_IGNORED:
+		return ignored_cache_stats(server->ignored);
 	case CACHE_COUNTS:
 		return counts_cache_stats(server->counts);
 	case CACHE_PUSH:

@@ -19,6 +19,7 @@
 #include "sync/waiters.h"
 #include "to_device/to_device.h"
 #include "typing/typing.h"
+#include "userdata/ignored.h"
 #include "userdata/userdata.h"
 
 extern const struct migration hearth_migrations[];
@@ -82,6 +83,7 @@ bool server_open(const struct server_setup *setup, struct server **ret_server, s
 	server->accounts = accounts_new(server, cache / 32);
 	server->limits = limits_new(server);
 	server->filters = filters_new(cache / 64);
+	server->ignored = ignored_new(server, cache / 64);
 	server->keys = keys_new(server, cache / 64);
 	server->to_device = to_device_new(server, cache / 64);
 	server->push = push_new(server, cache / 64);
@@ -107,6 +109,7 @@ void server_close(struct server *server)
 	waiters_free(server->waiters);
 	to_device_free(server->to_device);
 	keys_free(server->keys);
+	ignored_free(server->ignored);
 	filters_free(server->filters);
 	limits_free(server->limits);
 	media_free(server->media);

@@ -45,6 +45,7 @@ struct server {
 	struct memberships *memberships;
 	struct accounts *accounts;
 	struct filters *filters;
+	struct ignored *ignored;
 	struct keys *keys;
 	struct to_device *to_device;
 	struct limits *limits;

@@ -12,8 +12,7 @@ struct counting {
 	struct str user_id;
 	struct arena *arena;
 	struct push_ruleset *rules; /* NULL until they are needed */
-	nid_t *ignored;
-	size_t ignored_count;
+	struct ignored_users ignored;
 	struct unread_thread *threads; /* those of a room beside each other */
 	struct push_mask *masks;       /* of each thread: of its room */
 	size_t count;
@@ -169,7 +168,7 @@ static bool count_all(struct counting *counting, struct err *err)
 	struct unread_event *events;
 	size_t count;
 
-	if (!counts_load_gone(counting->server, counting->ignored, counting->ignored_count, counting->threads, counting->count, counting->arena, err))
+	if (!counts_load_gone(counting->server, &counting->ignored, counting->threads, counting->count, counting->arena, err))
 		return false;
 	for (size_t i = 0; i < counting->count; i++) {
 		counting->unread[i] = (struct unread){ .room = counting->threads[i].room, .thread = counting->threads[i].thread };
@@ -177,7 +176,7 @@ static bool count_all(struct counting *counting, struct err *err)
 		for (enum push_class class = 0; class < PUSH_CLASSES; class ++)
 			add_class(counting, i, class, counting->threads[i].events[class]);
 	}
-	return counts_load_events(counting->server, counting->user, counting->ignored, counting->ignored_count, counting->threads, classes, counting->count,
+	return counts_load_events(counting->server, counting->user, &counting->ignored, counting->threads, classes, counting->count,
 	                          counting->arena, &events, &count, err) &&
 	       count_singly(counting, events, count, err);
 }
@@ -189,7 +188,7 @@ static bool count_rooms(struct counting *counting, const struct counted_room *ro
 	*ret_count = 0;
 	if (!count)
 		return true;
-	if (!counts_load_ignored(counting->server, counting->user, counting->arena, &counting->ignored, &counting->ignored_count, err) ||
+	if (!ignored_users_get(counting->server, counting->user, counting->arena, &counting->ignored, err) ||
 	    !counts_load_threads(counting->server, counting->user, rooms, count, counting->arena, &counting->threads, &counting->count, err))
 		return false;
 	counting->unread = ARENA_ARRAY(counting->arena, counting->count, struct unread);
@@ -320,7 +319,7 @@ bool counts_read(struct server *server, nid_t user, struct str user_id, int64_t 
 	}
 	if (!take_kept(&counting, pos, wanted, versions, &count, &list, err) || !count_rooms(&counting, wanted, count, &unread, &unread_count, err))
 		return false;
-	for (size_t i = 0; i < count && !counting.ignored_count; i++) /* what is kept knows nothing of ignored senders */
+	for (size_t i = 0; i < count && !counting.ignored.count; i++) /* what is kept knows nothing of ignored senders */
 		keep_room(&counting, &versions[i], pos, wanted[i].room, unread, unread_count, &at);
 	take(&list, unread, unread_count, arena);
 	if (list.count)

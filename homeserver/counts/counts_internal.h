@@ -2,6 +2,7 @@
 #pragma once
 
 #include "counts/counts.h"
+#include "userdata/ignored.h"
 
 /* A thread of a room with something unread: orders in (read, until], and how many events of each class these are. */
 struct unread_thread {
@@ -14,7 +15,7 @@ bool counts_load_threads(struct server *server, nid_t user, const struct counted
                          struct unread_thread **ret_threads, size_t *ret_count, struct err *err);
 
 /* Takes redacted events and those of ignored users out of the threads' events. */
-bool counts_load_gone(struct server *server, const nid_t *ignored, size_t ignored_count, struct unread_thread *threads, size_t count, struct arena *arena,
+bool counts_load_gone(struct server *server, const struct ignored_users *ignored, struct unread_thread *threads, size_t count, struct arena *arena,
                       struct err *err);
 
 /* An event that is not counted by its class alone. */
@@ -26,7 +27,7 @@ struct unread_event {
 	bool hidden;
 };
 /* The user's own rows; and of the thread's latest events those whose class is in classes[thread], own ones left out. Neither redacted nor of ignored users. */
-bool counts_load_events(struct server *server, nid_t user, const nid_t *ignored, size_t ignored_count, const struct unread_thread *threads,
+bool counts_load_events(struct server *server, nid_t user, const struct ignored_users *ignored, const struct unread_thread *threads,
                         const int64_t *classes, size_t count, struct arena *arena, struct unread_event **ret_events, size_t *ret_count, struct err *err);
 
 /*
@@ -54,6 +55,3 @@ void counts_keep(struct counts *counts, nid_t user, const struct counts_versions
 /* ret_kept[i] of rooms[i]; pos 0: nothing, or nothing that holds, or too far back. */
 void counts_find_kept(struct server *server, nid_t user, const struct counts_versions *versions, int64_t pos, const struct counted_room *rooms, size_t count,
                       struct arena *arena, struct kept_counts *ret_kept);
-
-/* The users of the user's m.ignored_user_list (client-server-api "Ignoring Users") that are known here. */
-bool counts_load_ignored(struct server *server, nid_t user, struct arena *arena, nid_t **ret_ignored, size_t *ret_count, struct err *err);

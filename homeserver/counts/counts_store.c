@@ -2,9 +2,7 @@
 #include "counts/counts_internal.h"
 #include "interned/interned.h"
 #include "matrix/slice.h"
-#include "userdata/userdata.h"
 
-#define MAX_IGNORED 1000
 
 /* An order (n, -k) lies before the live event (n, 0). */
 #define LATEST_RECEIPT(thread)                                                                                                              \
@@ -131,15 +129,15 @@ static bool take_out(struct db *db, const struct db_statement *statement, struct
 	return true;
 }
 
-bool counts_load_gone(struct server *server, const nid_t *ignored, size_t ignored_count, struct unread_thread *threads, size_t count, struct arena *arena,
+bool counts_load_gone(struct server *server, const struct ignored_users *ignored, struct unread_thread *threads, size_t count, struct arena *arena,
                       struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
 	struct thread_params p = params_of(threads, count, arena);
-	struct db_params params = DB_PARAMS(THREAD_PARAMS(p), db_ints(ignored, ignored_count));
+	struct db_params params = DB_PARAMS(THREAD_PARAMS(p), db_ints(ignored->users, ignored->count));
 
 	return db_acquire(server->pool, &db, err) && take_out(db, &SELECT_REDACTED, params, threads, arena, err) &&
-	       (!ignored_count || take_out(db, &SELECT_IGNORED, params, threads, arena, err));
+	       (!ignored->count || take_out(db, &SELECT_IGNORED, params, threads, arena, err));
 }
 
 static int64_t single_limit(size_t threads)
@@ -147,7 +145,7 @@ static int64_t single_limit(size_t threads)
 	return MIN(COUNTS_MAX_SINGLE, MAX(10, COUNTS_MAX_TOGETHER / (int64_t)threads));
 }
 
-bool counts_load_events(struct server *server, nid_t user, const nid_t *ignored, size_t ignored_count, const struct unread_thread *threads,
+bool counts_load_events(struct server *server, nid_t user, const struct ignored_users *ignored, const struct unread_thread *threads,
                         const int64_t *classes, size_t count, struct arena *arena, struct unread_event **ret_events, size_t *ret_count, struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
@@ -158,10 +156,10 @@ bool counts_load_events(struct server *server, nid_t user, const nid_t *ignored,
 	for (size_t i = 0; i < count; i++)
 		any |= classes[i];
 	if (!db_acquire(server->pool, &db, err) ||
-	    !db_query(db, &SELECT_OWN, DB_PARAMS(THREAD_PARAMS(p), db_int(user), db_ints(ignored, ignored_count), db_int(COUNTS_MAX_SINGLE)), arena, &own, err))
+	    !db_query(db, &SELECT_OWN, DB_PARAMS(THREAD_PARAMS(p), db_int(user), db_ints(ignored->users, ignored->count), db_int(COUNTS_MAX_SINGLE)), arena, &own, err))
 		return false;
 	if (any && !db_query(db, &SELECT_SINGLE,
-	                     DB_PARAMS(THREAD_PARAMS(p), db_int(user), db_ints(ignored, ignored_count), db_int(single_limit(count)), db_ints(classes, count)), arena,
+	                     DB_PARAMS(THREAD_PARAMS(p), db_int(user), db_ints(ignored->users, ignored->count), db_int(single_limit(count)), db_ints(classes, count)), arena,
 	                     &single, err))
 		return false;
 	*ret_events = ARENA_ARRAY(arena, db_row_count(own) + (single ? db_row_count(single) : 0), struct unread_event);
@@ -170,27 +168,5 @@ bool counts_load_events(struct server *server, nid_t user, const nid_t *ignored,
 			(struct unread_event){ (size_t)db_get_int(own, 0), db_get_nid(own, 1), class_of(own, 2), true, db_get_bool(own, 3) };
 	for (; single && db_next(single); ++*ret_count)
 		(*ret_events)[*ret_count] = (struct unread_event){ (size_t)db_get_int(single, 0), db_get_nid(single, 1), class_of(single, 2), false, false };
-	return true;
-}
-
-bool counts_load_ignored(struct server *server, nid_t user, struct arena *arena, nid_t **ret_ignored, size_t *ret_count, struct err *err)
-{
-	struct str content, users, key, value, user_id;
-	nid_t *ignored = ARENA_ARRAY(arena, MAX_IGNORED, nid_t);
-	struct slice_iter members;
-	size_t count = 0;
-
-	if (!account_data_get(server, user, 0, STR("m.ignored_user_list"), arena, &content, err))
-		return false;
-	if (content.len && slice_get(content, STR("ignored_users"), &users) && slice_type(users) == SLICE_OBJECT) {
-		members = slice_iter(users);
-		while (count < MAX_IGNORED && slice_member(&members, &key, &value)) {
-			if (!slice_string(key, arena, &user_id) || !find_user(server->interned, user_id, &ignored[count], err))
-				return false;
-			count += ignored[count] != 0;
-		}
-	}
-	*ret_ignored = ignored;
-	*ret_count = count;
 	return true;
 }

@@ -1,7 +1,6 @@
 #include "relations/relations.h"
 
 #include "interned/interned.h"
-#include "userdata/userdata.h"
 
 static const struct write_table RELATION_TABLE = {
 	.statement = { "relation_insert",
@@ -107,7 +106,8 @@ bool relations_check(struct server *server, nid_t room, nid_t sender, struct str
 /* --- bundles --- */
 
 /*
- * Of each target: its latest valid edit, its thread's summary, its references. Target by target along the index, whatever the statistics say; most have none.
+ * Of each target: its latest valid edit, its thread's summary, its references, as far as the reader was there. Target by target along the index, whatever the
+ * statistics say; most have none.
  */
 static const struct db_statement SELECT_BUNDLES = {
 	"relation_bundles",
@@ -121,7 +121,7 @@ static const struct db_statement SELECT_BUNDLES = {
 	" FROM (SELECT r.*, e.origin_server_ts AS ts, e.event_id FROM event_relations r CROSS JOIN LATERAL"
 	"   (SELECT e.origin_server_ts, e.event_id FROM events e WHERE e.event_nid = r.event_nid OFFSET 0) e"
 	"   CROSS JOIN LATERAL (SELECT 1 FROM event_state s WHERE s.event_nid = r.event_nid AND s.redacted_by IS NULL AND s.verdict = 0 OFFSET 0) s"
-	"  WHERE r.room_nid = $4 AND r.target_id = t.id AND r.rel_type IN ('m.replace', 'm.thread', 'm.reference')) r"
+	"  WHERE r.room_nid = $4 AND r.target_id = t.id AND r.rel_type IN ('m.replace', 'm.thread', 'm.reference') AND r.room_seq < $7) r"
 	" GROUP BY r.rel_type) b",
 };
 
@@ -132,29 +132,6 @@ struct bundle {
 	struct str *references;
 	size_t reference_count;
 };
-
-/* Whose replies do not count for the reader (modules/ignore_users.md). */
-static bool ignored_users(struct server *server, nid_t reader, struct arena *arena, nid_t **ret_users, size_t *ret_count, struct err *err)
-{
-	struct str content, ignored, key, value, user_id;
-	struct slice_iter iter;
-	nid_t *users = NULL, user;
-	size_t count = 0, cap = 0;
-
-	if (!account_data_get(server, reader, 0, STR("m.ignored_user_list"), arena, &content, err))
-		return false;
-	if (content.len && slice_get(content, STR("ignored_users"), &ignored) && slice_type(ignored) == SLICE_OBJECT) {
-		for (iter = slice_iter(ignored); slice_member(&iter, &key, &value);) {
-			if (!slice_string(key, arena, &user_id) || !find_user(server->interned, user_id, &user, err))
-				return false;
-			if (user)
-				*ARENA_PUSH(arena, users, count, cap) = user;
-		}
-	}
-	*ret_users = users;
-	*ret_count = count;
-	return true;
-}
 
 static const struct db_statement SELECT_RELATED = {
 	"relation_related",
@@ -193,14 +170,19 @@ static bool any_related(const struct event_view *view, const struct str *ids, si
 	return true;
 }
 
+/* Relations from there on came after the reader had left. */
+static int64_t end_of_reader(const struct reader *reader)
+{
+	return reader->now.membership != MEMBERSHIP_JOIN && reader->now.left_seq ? reader->now.left_seq : INT64_MAX;
+}
+
 static bool find_bundles(const struct event_view *view, const struct event *events, size_t count, struct arena *arena, struct bundle *bundles,
                          bool *ret_any, struct err *err)
 {
 	struct str *ids = ARENA_ARRAY(arena, count, struct str);
 	int64_t *senders = ARENA_ARRAY(arena, count, int64_t), *types = ARENA_ARRAY(arena, count, int64_t);
 	CLEANUP(db_release) struct db *db = NULL;
-	nid_t *ignored;
-	size_t ignored_count;
+	const struct ignored_users *ignored = &view->reader->ignored;
 	struct db_rows *rows;
 
 	for (size_t i = 0; i < count; i++) {
@@ -210,10 +192,10 @@ static bool find_bundles(const struct event_view *view, const struct event *even
 	}
 	if (!any_related(view, ids, count, arena, ret_any, err) || !*ret_any)
 		return !err->status;
-	if (!ignored_users(view->server, view->reader->user, arena, &ignored, &ignored_count, err) || !db_acquire(view->server->pool, &db, err) ||
+	if (!db_acquire(view->server->pool, &db, err) ||
 	    !db_query(db, &SELECT_BUNDLES,
 	              DB_PARAMS(db_texts(ids, count), db_ints(senders, count), db_ints(types, count), db_int(view->room->nid), db_int(view->reader->user),
-	                        db_ints(ignored, ignored_count)),
+	                        db_ints(ignored->users, ignored->count), db_int(end_of_reader(view->reader))),
 	              arena, &rows, err))
 		return err_detail(err, "relations of %zu events", count);
 	while (db_next(rows)) {
@@ -229,6 +211,29 @@ static bool find_bundles(const struct event_view *view, const struct event *even
 		} else {
 			bundle->reference_count = db_get_strs(rows, 6, arena, &bundle->references);
 		}
+	}
+	return true;
+}
+
+/* What the reader may not see of a room is not bundled either. */
+static bool hide_unseen(const struct event_view *view, struct bundle *bundles, size_t count, struct arena *arena, struct err *err)
+{
+	struct event *events = ARENA_ARRAY(arena, 2 * count, struct event);
+	nid_t *nids = ARENA_ARRAY(arena, 2 * count, nid_t);
+	bool *visible = ARENA_ARRAY(arena, 2 * count, bool);
+
+	for (size_t i = 0; i < count; i++) {
+		nids[2 * i] = bundles[i].replacement;
+		nids[2 * i + 1] = bundles[i].latest;
+	}
+	if (!events_load(view->server->events, nids, 2 * count, arena, events, err) ||
+	    !visibility_filter(view->server, view->room, view->reader, events, 2 * count, arena, visible, err))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (!visible[2 * i])
+			bundles[i].replacement = 0;
+		if (!visible[2 * i + 1])
+			bundles[i].thread_count = 0;
 	}
 	return true;
 }
@@ -307,7 +312,7 @@ bool relations_bundle(const struct event_view *view, const struct event *events,
 
 	if (count == 0)
 		return true;
-	if (!find_bundles(view, events, count, arena, bundles, &any, err))
+	if (!find_bundles(view, events, count, arena, bundles, &any, err) || (any && !hide_unseen(view, bundles, count, arena, err)))
 		return false;
 	for (size_t i = 0; i < count && any; i++) {
 		if (!events[i].key && !write_bundle(view, &events[i], &bundles[i], arena, &ret_bundles[i], err))

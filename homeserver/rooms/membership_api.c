@@ -300,7 +300,7 @@ static bool post_leave(struct request *req, struct err *err)
 
 static const struct db_statement FORGET = {
 	"membership_forget",
-	"UPDATE room_memberships SET forgotten = true WHERE user_nid = $1 AND room_nid = $2 AND membership IN (3, 4) AND NOT forgotten",
+	"UPDATE room_memberships SET forgotten = true, left_seq = 0, left_root = 0 WHERE user_nid = $1 AND room_nid = $2 AND membership IN (3, 4) AND NOT forgotten",
 };
 
 static bool post_forget(struct request *req, struct err *err)

@@ -11,7 +11,8 @@ struct memberships {
 
 static const struct db_statement SELECT_OF_USER = {
 	"memberships_of_user",
-	"SELECT room_nid, membership, event_nid, sender_nid, room_seq, forgotten FROM room_memberships WHERE user_nid = $1 ORDER BY room_nid",
+	"SELECT room_nid, membership, event_nid, sender_nid, room_seq, forgotten, left_seq, left_root FROM room_memberships WHERE user_nid = $1"
+	" ORDER BY room_nid",
 };
 
 /* Forgetting ends with the next membership. joined_seq stays while the user stays. */
@@ -26,6 +27,18 @@ const struct write_table MEMBERSHIP_TABLE = {
 	.order = 40,
 	.column_count = 6,
 	.columns = { DB_INT, DB_INT, DB_INT, DB_INT, DB_INT, DB_INT },
+	.key_columns = 2,
+};
+
+/* Of its own: who leaves and is banned at once has one row above, and has left all the same. */
+const struct write_table STAY_END_TABLE = {
+	.statement = { "stay_end_update",
+	               "UPDATE room_memberships m SET left_seq = s.seq, left_root = s.root"
+	               " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS s (user_nid, room, seq, root)"
+	               " WHERE m.user_nid = s.user_nid AND m.room_nid = s.room" },
+	.order = 41,
+	.column_count = 4,
+	.columns = { DB_INT, DB_INT, DB_INT, DB_INT },
 	.key_columns = 2,
 };
 
@@ -83,6 +96,8 @@ static bool load(struct server *server, nid_t user, struct arena *arena, struct 
 			.sender = db_get_nid(rows, 3),
 			.room_seq = db_get_int(rows, 4),
 			.forgotten = db_get_bool(rows, 5),
+			.left_seq = db_get_int(rows, 6),
+			.left_root = db_get_int(rows, 7),
 		};
 	}
 	cache_put_unless_changed(memberships->cache, user, (struct str){ (const char *)list, count * sizeof(*list) },

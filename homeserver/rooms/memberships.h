@@ -9,6 +9,7 @@ struct user_room {
 	enum membership membership;
 	nid_t event, sender;
 	int64_t room_seq; /* of the membership event */
+	int64_t left_seq, left_root; /* where the last stay ended, and the state then; 0: never joined, or forgotten */
 	bool forgotten;
 };
 
@@ -23,4 +24,4 @@ bool memberships_of_user(struct server *server, nid_t user, struct arena *arena,
 bool membership_get(struct server *server, nid_t user, nid_t room, struct arena *arena, struct user_room *ret_room, struct err *err);
 /* 403 M_FORBIDDEN. */
 bool membership_require_joined(struct server *server, nid_t user, nid_t room, struct arena *arena, struct err *err);
-extern const struct write_table MEMBERSHIP_TABLE;
+extern const struct write_table MEMBERSHIP_TABLE, STAY_END_TABLE;

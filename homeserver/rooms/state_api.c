@@ -88,35 +88,46 @@ static bool get_state_event(struct request *req, struct err *err)
 	return reply_buf(req, 200, "application/json", &out);
 }
 
-/* `at` is a token of sync or of a timeline: the members then. */
+/* The place that `at`, a token of sync or of a timeline, stands for; *ret_root: of the state there, 0: that after the event before it. */
+static bool read_at(struct request *req, const struct look *look, struct str at, struct event_order *ret_place, int64_t *ret_root, struct err *err)
+{
+	struct sync_token token;
+	struct room_point point;
+
+	*ret_root = 0;
+	if (order_token_parse(at, ret_place))
+		return true;
+	if (!sync_token_parse(at, &token))
+		return err_set(err, M_INVALID_PARAM, "at is no token of this server");
+	if (!room_points_at(req->server, &look->room.nid, 1, token.pos, req->arena, &point, err))
+		return false;
+	*ret_place = (struct event_order){ point.seq + 1, INT32_MIN };
+	*ret_root = point.root;
+	return true;
+}
+
+/* The state then, if it was the caller's to see; else that which they see at last. */
 static bool root_at(struct request *req, struct look *look, struct err *err)
 {
 	struct str at = query_param(req, "at");
-	struct sync_token token;
-	struct event_order order;
-	struct room_point point;
+	struct event_page page = { .to = EVENT_ORDER_START, .backwards = true, .limit = 1 };
+	bool visible = false;
+	struct event *event;
+	int64_t root;
+	size_t count;
 
 	if (!at.len)
 		return true;
-	if (sync_token_parse(at, &token)) {
-		if (!room_points_at(req->server, &look->room.nid, 1, token.pos, req->arena, &point, err))
-			return false;
-		if (point.seq && point.seq <= look->until.seq)
-			look->root = point.root;
+	if (!read_at(req, look, at, &page.from, &root, err))
+		return false;
+	if (event_order_cmp(page.from, look->until) >= 0)
 		return true;
-	}
-	if (order_token_parse(at, &order)) {
-		struct event_page page = { .from = order, .to = EVENT_ORDER_START, .backwards = true, .limit = 1 };
-		struct event *events;
-		size_t count;
-
-		if (!events_page(req->server->events, look->room.nid, &page, req->arena, &events, &count, err))
-			return false;
-		if (count)
-			look->root = events[0].root_after;
-		return true;
-	}
-	return err_set(err, M_INVALID_PARAM, "at is no token of this server");
+	if (!events_page(req->server->events, look->room.nid, &page, req->arena, &event, &count, err) ||
+	    !visibility_filter(req->server, &look->room, &look->reader, event, count, req->arena, &visible, err))
+		return false;
+	if (visible)
+		look->root = root ? root : event->root_after;
+	return true;
 }
 
 static bool membership_of_name(struct str name, enum membership *ret_membership)

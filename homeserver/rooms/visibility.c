@@ -30,7 +30,7 @@ bool membership_at(struct server *server, nid_t room, int64_t root, struct str u
 bool reader_of(struct server *server, const struct user *user, nid_t room, struct arena *arena, struct reader *ret_reader, struct err *err)
 {
 	*ret_reader = (struct reader){ .user = user->nid, .user_id = user->user_id };
-	return membership_get(server, user->nid, room, arena, &ret_reader->now, err);
+	return membership_get(server, user->nid, room, arena, &ret_reader->now, err) && ignored_users_get(server, user->nid, arena, &ret_reader->ignored, err);
 }
 
 /* What the room's visibility is after an event that may change it. */
@@ -70,31 +70,39 @@ static bool membership_in(struct judgement *judgement, int64_t root, enum member
 	return true;
 }
 
-static bool allows(enum visibility visibility, enum membership membership, bool joined_later)
+/* Of who is not joined and has no stay to look back to: it is forgotten. */
+static bool is_forgotten(const struct reader *reader)
+{
+	return reader->now.membership != MEMBERSHIP_JOIN && !reader->now.left_seq;
+}
+
+static bool allows(enum visibility visibility, enum membership membership, bool shared)
 {
 	if (visibility == VISIBILITY_WORLD_READABLE || membership == MEMBERSHIP_JOIN)
 		return true;
 	if (visibility == VISIBILITY_SHARED)
-		return joined_later;
+		return shared;
 	return visibility == VISIBILITY_INVITED && membership == MEMBERSHIP_INVITE;
 }
 
-/* Joined now, or has left (from join) after the event. */
-static bool joined_after(const struct judgement *judgement, const struct event *event)
+/* Whether what is shared is shown: to who is joined, and to who was, as far as the last stay went. */
+static bool is_shared(const struct judgement *judgement, const struct event *event)
 {
 	const struct user_room *now = &judgement->reader->now;
 
-	if (now->membership == MEMBERSHIP_JOIN)
-		return true;
-	return (now->membership == MEMBERSHIP_LEAVE || now->membership == MEMBERSHIP_BAN) && event->order.seq < now->room_seq;
+	return now->membership == MEMBERSHIP_JOIN || event->order.seq < now->left_seq;
 }
 
 static bool judge(struct judgement *judgement, const struct event *event, struct arena *arena, bool *ret_visible, struct err *err)
 {
 	enum visibility after = visibility_after(event, arena);
-	enum membership before, own;
-	bool later = joined_after(judgement, event);
+	enum membership before, counts, own;
+	bool shared = is_shared(judgement, event);
 
+	if (!event->key && ignored_users_have(&judgement->reader->ignored, event->sender)) {
+		*ret_visible = false;
+		return true;
+	}
 	if (event->visibility == VISIBILITY_WORLD_READABLE || after == VISIBILITY_WORLD_READABLE ||
 	    ((event->visibility == VISIBILITY_SHARED || after == VISIBILITY_SHARED) && judgement->reader->now.membership == MEMBERSHIP_JOIN)) {
 		*ret_visible = true;
@@ -102,13 +110,14 @@ static bool judge(struct judgement *judgement, const struct event *event, struct
 	}
 	if (!membership_in(judgement, event->root_before, &before, err))
 		return false;
-	*ret_visible = allows(event->visibility, before, later) || allows(after, before, later);
+	counts = before == MEMBERSHIP_JOIN && is_forgotten(judgement->reader) ? MEMBERSHIP_NONE : before;
+	*ret_visible = allows(event->visibility, counts, shared) || allows(after, counts, shared);
 	if (*ret_visible || !event->key || event->key != judgement->key)
 		return true;
 	if (!membership_in(judgement, event->root_after, &own, err))
 		return false;
 	/* One sees oneself come, and go from where one was; what a ban turns into is no news to who was not there. */
-	*ret_visible = allows(event->visibility, own, later) || allows(after, own, later) ||
+	*ret_visible = allows(event->visibility, own, shared) || allows(after, own, shared) ||
 	               ((own == MEMBERSHIP_LEAVE || own == MEMBERSHIP_BAN) &&
 	                (before == MEMBERSHIP_JOIN || before == MEMBERSHIP_INVITE || before == MEMBERSHIP_KNOCK));
 	return true;
@@ -146,16 +155,9 @@ bool visibility_require_room(struct server *server, const struct room_info *room
 	if (event.nid && slice_get(event.json, STR("content"), &content) && slice_get_string(content, STR("history_visibility"), arena, &value) &&
 	    visibility_parse(value) == VISIBILITY_WORLD_READABLE)
 		return true;
-	if ((reader->now.membership == MEMBERSHIP_LEAVE || reader->now.membership == MEMBERSHIP_BAN) && !reader->now.forgotten) {
-		enum membership before;
-
-		if (!event_load(server->events, reader->now.event, arena, &event, err) ||
-		    !membership_at(server, room->nid, event.root_before, reader->user_id, &before, err))
-			return false;
-		*ret_root = event.root_after;
-		*ret_until = event.order;
-		if (before == MEMBERSHIP_JOIN || before == MEMBERSHIP_LEAVE || before == MEMBERSHIP_BAN)
-			return true;
-	}
-	return err_set(err, M_FORBIDDEN, "You are not in this room");
+	if (!reader->now.left_seq)
+		return err_set(err, M_FORBIDDEN, "You are not in this room");
+	*ret_root = reader->now.left_root;
+	*ret_until = (struct event_order){ reader->now.left_seq, 0 };
+	return true;
 }

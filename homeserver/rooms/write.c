@@ -47,7 +47,9 @@ bool room_write_state(struct room_write *write, struct write_set *set, int64_t r
 
 /* --- the current state --- */
 
-static bool add_member(struct room_write *write, struct write_set *set, const struct state_delta *delta, const struct event *cause, struct err *err)
+/* `root`: of the state in which it is so. */
+static bool add_member(struct room_write *write, struct write_set *set, const struct state_delta *delta, int64_t root, const struct event *cause,
+                       struct err *err)
 {
 	struct str type, user_id;
 	struct event member = { 0 };
@@ -62,6 +64,8 @@ static bool add_member(struct room_write *write, struct write_set *set, const st
 	write_set_add(set, &MEMBERSHIP_TABLE,
 	              DB_PARAMS(db_int(user), db_int(write->room.nid), db_int(delta->after ? delta->membership_after : MEMBERSHIP_LEAVE),
 	                        db_int(member.nid), db_int(cause->order.seq), db_int(member.sender)));
+	if (delta->membership_before == MEMBERSHIP_JOIN && delta->membership_after != MEMBERSHIP_JOIN)
+		write_set_add(set, &STAY_END_TABLE, DB_PARAMS(db_int(user), db_int(write->room.nid), db_int(cause->order.seq), db_int(root)));
 	if (delta->after != cause->nid)
 		write_set_entry(set, &(struct journal_entry){ .kind = JOURNAL_STATE,
 			                                      .room = write->room.nid,
@@ -92,7 +96,7 @@ bool room_write_current_state(struct room_write *write, struct write_set *set, i
 			              DB_PARAMS(db_int(write->room.nid), db_int(deltas[i].key), db_int(deltas[i].after)));
 		else
 			write_set_add(set, &CURRENT_STATE_GONE_TABLE, DB_PARAMS(db_int(write->room.nid), db_int(deltas[i].key)));
-		if (deltas[i].key >> 32 && !add_member(write, set, &deltas[i], event, err))
+		if (deltas[i].key >> 32 && !add_member(write, set, &deltas[i], root, event, err))
 			return false;
 	}
 	write->after.state_root = root;

@@ -6,7 +6,6 @@
 #include "userdata/userdata.h"
 
 #define MAX_TIMEOUT_MS  120000
-#define TOKEN_WAIT_MS   5000
 
 /* What a parked sync keeps: no arena, no thread, no connection of the database. */
 struct parked_sync {
@@ -146,9 +145,10 @@ static bool read_gap(struct sync *sync, struct err *err)
 
 static bool look(struct sync *sync, struct err *err)
 {
-	return memberships_of_user(sync->server, sync->user->nid, sync->arena, &sync->rooms, &sync->room_count, err) && read_gap(sync, err) &&
-	       sync_complete_gaps(sync, err) && sync_fetch_first(sync, err) && summaries_load(sync, err) && account_data_load(sync, err) && receipts_load(sync, err) && unread_load(sync, err) &&
-	       sync_take_to_device(sync, err) && write_answer(sync, err);
+	return memberships_of_user(sync->server, sync->user->nid, sync->arena, &sync->rooms, &sync->room_count, err) &&
+	       ignored_users_get(sync->server, sync->user->nid, sync->arena, &sync->ignored, err) && read_gap(sync, err) &&
+	       sync_complete_gaps(sync, err) && sync_fetch_first(sync, err) && summaries_load(sync, err) && account_data_load(sync, err) &&
+	       receipts_load(sync, err) && unread_load(sync, err) && sync_take_to_device(sync, err) && write_answer(sync, err);
 }
 
 /* Looks once; answers if there is news or no time left. */
@@ -205,16 +205,14 @@ static bool resume(struct request *req, void *state, enum wake_cause cause, stru
 static bool read_since(struct request *req, struct question *question, struct err *err)
 {
 	struct str since = query_param(req, "since");
+	bool reached = false;
 
 	question->initial = !since.len;
 	if (question->initial)
 		return true;
-	if (!sync_token_parse(since, &question->since))
-		return err_set(err, M_INVALID_PARAM, "since is no token of this server");
-	/* Another process gave it out and is ahead of us: it comes. */
-	if (!journal_wait_position(req->server->journal, question->since.pos, clock_mono_ms() + TOKEN_WAIT_MS))
-		return err_set(err, M_INVALID_PARAM, "since is no token of this server");
-	return true;
+	if (sync_token_parse(since, &question->since) && !journal_reach(req->server->journal, question->since.pos, &reached, err))
+		return false;
+	return reached || err_set(err, M_INVALID_PARAM, "since is no token of this server");
 }
 
 static bool read_filter(struct request *req, struct question *question, struct err *err)

@@ -106,6 +106,7 @@ struct sync {
 	bool initial, full_state, state_after, unstable_state_after;
 	struct user_room *rooms; /* the user's, sorted by number */
 	size_t room_count;
+	struct ignored_users ignored;
 	struct gap gap;
 	struct first_page *first; /* of all joined rooms, by room; NULL: no first sync */
 	size_t first_count;
@@ -172,11 +173,12 @@ void summary_write(const struct room_summary *summary, struct buf *out);
 /* rooms.{join,invite,knock,leave}, with its braces. */
 bool sync_write_rooms(struct sync *sync, struct err *err);
 
-/* A joined or left room's section. `until`: the order after which nothing is shown (a left room's leave). */
+/* A joined or left room's section; the gap of a left one ends where the stay did. */
 struct room_section {
 	struct room_info info;
 	struct reader reader;
 	struct room_gap gap;
 	bool left;
+	const struct event *only; /* of a room in which the user was not during the gap: what became of them. NULL: they were */
 };
 bool sync_write_room(struct sync *sync, const struct room_section *section, struct buf *out, bool *ret_news, struct err *err);

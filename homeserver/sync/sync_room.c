@@ -127,6 +127,12 @@ static bool read_timeline(struct sync *sync, const struct room_section *section,
 	if ((!from_start && section->gap.seq_now == section->gap.seq_before) || !event_filter_wants_room(&sync->filter.timeline, section->info.room_id))
 		return true;
 	timeline.events = ARENA_ARRAY(sync->arena, limit + 1, struct event);
+	if (section->only) {
+		if (!take_page(sync, section, section->only, 1, limit, &timeline, err))
+			return false;
+		*ret_timeline = timeline;
+		return true;
+	}
 	if (!from_start && section->gap.fresh_known) {
 		if (!read_fresh(sync, section, limit, &timeline, err))
 			return false;
@@ -289,6 +295,10 @@ static bool collect_state(struct sync *sync, const struct room_section *section,
 
 	if (!event_filter_wants_room(&sync->filter.state, section->info.room_id))
 		return true;
+	if (section->only) {
+		*ARENA_PUSH(sync->arena, list->events, list->count, list->cap) = section->only->nid;
+		return true;
+	}
 	if (sync->initial || section->gap.newly_joined || sync->full_state)
 		return add_whole_state(sync, section, root, timeline, list, err);
 	return add_difference(sync, section, section->gap.root_before, root, list, err) &&

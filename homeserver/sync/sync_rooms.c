@@ -14,7 +14,7 @@ static bool load_section(struct sync *sync, const struct user_room *room, struct
 {
 	const struct room_gap *gap = gap_room(&sync->gap, room->room);
 
-	*ret_section = (struct room_section){ .reader = { sync->user->nid, sync->user->user_id, *room } };
+	*ret_section = (struct room_section){ .reader = { sync->user->nid, sync->user->user_id, *room, sync->ignored } };
 	ret_section->gap = gap ? *gap : (struct room_gap){ .room = room->room };
 	return room_of_nid(sync->server->rooms, room->room, sync->arena, &ret_section->info, err);
 }
@@ -120,31 +120,63 @@ static bool write_joined(struct sync *sync, const struct user_room *room, struct
 	return true;
 }
 
-/* A leave, kick or ban shows once, and ends at the leave. */
+/* Some of it is no news to who was not there, as that a ban is over. */
+static bool find_only(struct sync *sync, const struct user_room *room, struct room_section *section, struct err *err)
+{
+	struct event *event = ARENA_NEW(sync->arena, struct event);
+	bool visible = false;
+
+	if (!event_load(sync->server->events, room->event, sync->arena, event, err) ||
+	    !visibility_filter(sync->server, &section->info, &section->reader, event, 1, sync->arena, &visible, err))
+		return false;
+	section->only = visible ? event : NULL;
+	section->left = visible;
+	return true;
+}
+
+/* Who was in the room during the gap sees it up to where the stay ended; who was not, as after an invite, only what became of them. */
+static bool end_gap(struct sync *sync, const struct user_room *room, struct room_section *section, struct err *err)
+{
+	struct room_gap *gap = &section->gap;
+	enum membership before;
+
+	section->left = true;
+	if (room->left_seq <= gap->seq_before)
+		return find_only(sync, room, section, err);
+	gap->seq_now = room->left_seq;
+	gap->root_now = room->left_root;
+	if (sync->initial)
+		return true;
+	if (!membership_at(sync->server, room->room, gap->root_before, sync->user->user_id, &before, err))
+		return false;
+	gap->newly_joined = before != MEMBERSHIP_JOIN;
+	return true;
+}
+
+/* A leave, kick or ban shows once, and ends at the leave. In a first sync, when asked for, the rooms that the user was in. */
 static bool write_left(struct sync *sync, const struct user_room *room, struct buf *out, bool *ret_shown, struct err *err)
 {
 	const struct room_gap *gap = gap_room(&sync->gap, room->room);
 	struct room_section section;
-	struct event leave;
 	bool news;
 
 	*ret_shown = false;
-	if (room->forgotten || (sync->initial ? !sync->filter.include_leave : !gap || !gap->own_membership))
+	if (sync->initial ? !sync->filter.include_leave || !room->left_seq : !gap || !gap->own_membership)
 		return true;
-	if (!load_section(sync, room, &section, err) || !event_load(sync->server->events, room->event, sync->arena, &leave, err))
+	if (!load_section(sync, room, &section, err))
 		return false;
-	if (!wants_room(sync, section.info.room_id) || leave.order.seq <= section.gap.seq_before)
+	if (!wants_room(sync, section.info.room_id) || room->room_seq <= section.gap.seq_before)
 		return true;
-	section.left = true;
-	section.gap.seq_now = leave.order.seq;
-	section.gap.root_now = leave.root_after;
+	if (!end_gap(sync, room, &section, err))
+		return false;
+	if (!section.left)
+		return true;
 	slice_write_string(out, section.info.room_id);
 	BUF_LIT(out, ":{");
 	if (!sync_write_room(sync, &section, out, &news, err))
 		return false;
 	BUF_LIT(out, "}");
-	*ret_shown = true;
-	sync->news = true;
+	*ret_shown = sync->news = true;
 	return true;
 }
 
@@ -184,11 +216,12 @@ static bool write_invited(struct sync *sync, const struct user_room *room, struc
 	struct event member;
 
 	*ret_shown = false;
-	if (!sync->initial && (!gap || !gap->own_membership))
+	if ((!sync->initial && (!gap || !gap->own_membership)) ||
+	    (room->membership == MEMBERSHIP_INVITE && ignored_users_have(&sync->ignored, room->sender)))
 		return true;
 	if (!load_section(sync, room, &section, err) || !event_load(sync->server->events, room->event, sync->arena, &member, err))
 		return false;
-	if (!wants_room(sync, section.info.room_id) || (!sync->initial && member.order.seq <= section.gap.seq_before))
+	if (!wants_room(sync, section.info.room_id) || (!sync->initial && room->room_seq <= section.gap.seq_before))
 		return true;
 	slice_write_string(out, section.info.room_id);
 	buf_printf(out, ":{\"%s\":{\"events\":[", room->membership == MEMBERSHIP_KNOCK ? "knock_state" : "invite_state");

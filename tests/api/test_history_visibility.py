@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from support.client import ids, refused, timeline
+from support.client import ids, left, refused, timeline
 from support.http import Refused
 
 SETTINGS = ["world_readable", "shared", "invited", "joined"]
@@ -194,3 +194,125 @@ def test_a_private_room_shows_strangers_nothing_at_all(ana, bob):
     for path in ("/rooms/{}/messages?dir=b", "/rooms/{}/state", "/rooms/{}/members", "/rooms/{}/joined_members", "/rooms/{}/aliases"):
         with refused(403, "M_FORBIDDEN"):
             bob.get(path, room)
+
+
+# Who was never in the room, or is no more
+
+
+def knocked_and_was_denied(ana, bob, room):
+    ana.set_state(room, "m.room.join_rules", {"join_rule": "knock"})
+    bob.post("/knock/{}", room)
+    ana.kick(room, bob)
+
+
+def was_banned(ana, bob, room):
+    ana.ban(room, bob)
+
+
+def was_banned_and_unbanned(ana, bob, room):
+    ana.ban(room, bob)
+    ana.unban(room, bob)
+
+
+def rejected_an_invite(ana, bob, room):
+    ana.invite(room, bob)
+    bob.leave(room)
+
+
+def rejected_an_invite_and_was_banned(ana, bob, room):
+    rejected_an_invite(ana, bob, room)
+    ana.ban(room, bob)
+
+
+NEVER_IN = [was_banned, was_banned_and_unbanned, knocked_and_was_denied, rejected_an_invite, rejected_an_invite_and_was_banned]
+
+
+@pytest.mark.synapse_differs("judges by the membership alone", sometimes=True)
+@pytest.mark.parametrize("what_happened", NEVER_IN, ids=lambda fate: fate.__name__)
+def test_who_was_never_in_a_room_sees_nothing_of_it(ana, bob, what_happened):
+    room = ana.create_room(name="secret")
+    since = bob.now()
+    said = ana.say(room, "not for bob")
+    what_happened(ana, bob, room)
+    later = ana.say(room, "nor this")
+    assert not sees_one(bob, room, said) and not sees_one(bob, room, later)
+    for path in ("/rooms/{}/messages?dir=b", "/rooms/{}/state", "/rooms/{}/members", "/rooms/{}/state/m.room.name/"):
+        with refused(403, "M_FORBIDDEN"):
+            bob.get(path, room)
+    for token, options in ((since, {}), (since, {"use_state_after": True}), (None, {"filter": {"room": {"include_leave": True}}})):
+        part = left(bob.sync(token, **options), room)
+        shown = [event for key in ("state", "state_after", "timeline") for event in part.get(key, {}).get("events", [])]
+        assert all((event["type"], event.get("state_key")) == ("m.room.member", bob.user_id) for event in shown), shown
+
+
+@pytest.mark.synapse_differs("lets those who were banned see nothing", sometimes=True)
+def test_a_ban_after_leaving_opens_nothing_of_what_was_between(ana, bob):
+    room = ana.create_room(preset="public_chat", name="then")
+    bob.join(room)
+    during = ana.say(room, "during")
+    bob.leave(room)
+    between = ana.say(room, "between")
+    ana.set_state(room, "m.room.name", {"name": "now"})
+    since = bob.now()
+    ana.ban(room, bob)
+    assert sees_one(bob, room, during) and not sees_one(bob, room, between)
+    assert between not in ids(bob.history(room)) and during in ids(bob.history(room))
+    assert bob.state(room, "m.room.name") == {"name": "then"}
+    assert between not in ids(timeline(bob.sync(since), room, left))
+
+
+def test_an_invite_back_opens_nothing_of_what_was_between(ana, bob):
+    room = ana.create_room(preset="public_chat")
+    bob.join(room)
+    during = ana.say(room, "during")
+    bob.leave(room)
+    between = ana.say(room, "between")
+    ana.invite(room, bob)
+    assert sees_one(bob, room, during) and not sees_one(bob, room, between)
+    bob.join(room)
+    assert sees_one(bob, room, between)
+
+
+@pytest.mark.synapse_differs("shows single events of forgotten rooms", sometimes=True)
+def test_a_forgotten_room_shows_nothing(ana, bob):
+    room = ana.create_room(preset="public_chat")
+    bob.join(room)
+    said = ana.say(room, "during")
+    bob.leave(room)
+    bob.forget(room)
+    assert not sees_one(bob, room, said)
+    with refused(403, "M_FORBIDDEN"):
+        bob.messages(room)
+    ana.ban(room, bob)
+    assert not sees_one(bob, room, said)
+    ana.unban(room, bob)
+    bob.join(room)
+    assert sees_one(bob, room, said)
+
+
+@pytest.mark.synapse_differs("bundles what came later, too", sometimes=True)
+def test_edits_and_replies_after_the_leave_are_not_bundled(ana, bob):
+    room = ana.create_room(preset="public_chat")
+    bob.join(room)
+    said = ana.say(room, "original")
+    edit = {"msgtype": "m.text", "body": "* edit", "m.new_content": {"msgtype": "m.text", "body": "edit"}}
+    seen = ana.send_event(room, "m.room.message", {**edit, "m.relates_to": {"rel_type": "m.replace", "event_id": said}})
+    root = ana.say(room, "root")
+    first = ana.say(room, "first", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+    bob.leave(room)
+    ana.send_event(room, "m.room.message", {**edit, "m.relates_to": {"rel_type": "m.replace", "event_id": said}})
+    ana.say(room, "secret reply", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+    assert bob.event(room, said)["unsigned"]["m.relations"]["m.replace"]["event_id"] == seen
+    thread = bob.event(room, root)["unsigned"]["m.relations"]["m.thread"]
+    assert (thread["count"], thread["latest_event"]["event_id"]) == (1, first)
+
+
+def test_the_members_of_later_are_not_for_who_left(ana, bob, carol):
+    room = ana.create_room(preset="public_chat")
+    bob.join(room)
+    bob.leave(room)
+    carol.join(room)
+    later = ana.messages(room, limit=1)["start"]
+    for token in (later, ana.now()):
+        members = {event["state_key"] for event in bob.get("/rooms/{}/members", room, query={"at": token})["chunk"]}
+        assert members == {ana.user_id, bob.user_id}

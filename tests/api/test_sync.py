@@ -1,6 +1,7 @@
 """GET /sync: what is in it, what is new in the next one, and how it waits."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -361,6 +362,8 @@ def test_joining_and_leaving_in_one_gap_is_a_left_room(ana, bob, public_room):
     answer = bob.sync(since)
     assert not joined(answer, public_room)
     assert timeline(answer, public_room, left)[-1]["content"]["membership"] == "leave"
+    shortened = bob.sync(since, filter=limit(1))
+    assert ("m.room.create", "") in state_of(shortened, public_room, left)
 
 
 def test_what_happened_while_away_is_not_shown_where_history_is_for_members(ana, bob):
@@ -402,6 +405,15 @@ def test_a_forgotten_room_stays_away(ana, bob, room):
     include = {"room": {"include_leave": True}}
     assert not left(bob.sync(since, filter=include), room)
     assert not left(bob.sync(filter=include), room)
+
+
+def test_a_leave_shows_though_the_room_is_forgotten_by_then(ana, bob, room):
+    """Another device still learns that the user has left."""
+    since = bob.now()
+    bob.leave(room)
+    bob.forget(room)
+    (event,) = timeline(bob.sync(since), room, left)
+    assert (event["state_key"], event["content"]["membership"]) == (bob.user_id, "leave")
 
 
 def test_rejecting_an_invite_of_a_forgotten_room_shows_nothing_wrong(ana, bob, room):
@@ -567,6 +579,17 @@ def test_a_waiting_sync_ends_with_its_token(ana):
     phone.post("/logout")
     with refused(401, "M_UNKNOWN_TOKEN"):
         phone.sync(since, timeout=20000)
+
+
+@pytest.mark.hearth_only("Synapse waits for tokens that it has not given out yet")
+def test_a_token_of_the_future_is_refused_at_once(ana):
+    """Nobody has such a token, so nothing is waited for: many such polls leave the server as quick as before."""
+    token = ana.now()
+    position, rest = token[1:].split("_", 1)
+    future = f"s{int(position) + 10**6}_{rest}"
+    with ThreadPoolExecutor(32) as pool:
+        answers = [pool.submit(ana.send, "GET", "/sync", query={"since": future, "timeout": 30000}) for _ in range(32)]
+        assert {answer.result().status_code for answer in answers} == {400}
 
 
 def test_many_polls_of_one_user_wake_together(new_user, ana):
