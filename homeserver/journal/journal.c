@@ -87,7 +87,6 @@ static bool tail_extend(struct journal *journal, const struct journal_entry *ent
 			return false;
 		tail_put(journal, &entries[i]);
 	}
-	cond_broadcast(&journal->applied);
 	return true;
 }
 
@@ -481,7 +480,6 @@ static bool load_tail(struct journal *journal, struct db *db, struct err *err)
 static void init_locks(struct journal *journal)
 {
 	mutex_init(&journal->apply);
-	cond_init(&journal->applied);
 	mutex_init(&journal->queue_lock);
 	cond_init(&journal->queue_filled);
 	mutex_init(&journal->follow_lock);

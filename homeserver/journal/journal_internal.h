@@ -57,7 +57,6 @@ struct journal {
 	int64_t process;
 
 	struct mutex apply; /* of the tail and the observers */
-	struct cond applied;
 	struct journal_entry *tail; /* a ring of tail_length entries; data on the heap */
 	int64_t tail_start, position; /* the tail holds tail_start < pos ≤ position */
 	struct observer observers[MAX_OBSERVERS];

@@ -278,7 +278,7 @@ static bool add_who_shares(struct lists *lists, struct err *err)
 {
 	struct gap *gap = &lists->sync->gap;
 
-	if (!find_key(lists->sync->server->interned, STR("m.room.encryption"), STR(""), &lists->encryption, err))
+	if (!intern_key(lists->sync->server->interned, STR("m.room.encryption"), STR(""), &lists->encryption, err))
 		return false;
 	for (size_t i = 0; i < gap->count && lists->encryption; i++) {
 		if (!add_room(lists, gap->list[i], err))

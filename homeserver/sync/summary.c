@@ -96,8 +96,8 @@ static struct wanted *find_wanted(struct sync *sync, size_t *ret_count)
 
 static bool find_name_keys(struct sync *sync, nid_t *keys, struct err *err)
 {
-	return find_key(sync->server->interned, STR("m.room.name"), STR(""), &keys[0], err) &&
-	       find_key(sync->server->interned, STR("m.room.canonical_alias"), STR(""), &keys[1], err);
+	return intern_key(sync->server->interned, STR("m.room.name"), STR(""), &keys[0], err) &&
+	       intern_key(sync->server->interned, STR("m.room.canonical_alias"), STR(""), &keys[1], err);
 }
 
 static bool says_name(const struct event *event)

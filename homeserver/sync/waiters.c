@@ -16,15 +16,39 @@ struct waiters {
 	struct mutex lock;
 	struct idmap rooms; /* struct room_waiters */
 	struct idmap users; /* the first struct waiter of the user */
+	struct parked **due; /* to be woken together, of waiters that are filed */
+	size_t due_count, due_cap;
 	uint64_t age;
 };
 
-static void wake(struct waiter *waiter)
+static void wake(struct waiters *waiters, struct waiter *waiter)
 {
 	if (waiter->woken)
 		return;
 	waiter->woken = true;
-	request_wake(waiter->parked);
+	if (waiters->due_count == waiters->due_cap) {
+		waiters->due_cap = waiters->due_cap ? waiters->due_cap * 2 : 64;
+		waiters->due = x_realloc(waiters->due, waiters->due_cap * sizeof(struct parked *));
+	}
+	waiters->due[waiters->due_count++] = waiter->parked;
+}
+
+static void wake_due(struct waiters *waiters)
+{
+	assert(mutex_held(&waiters->lock));
+	request_wake_all(waiters->due, waiters->due_count);
+	waiters->due_count = 0;
+}
+
+/* It is resumed for another reason before it was woken. */
+static void forget_due(struct waiters *waiters, const struct parked *parked)
+{
+	for (size_t i = 0; i < waiters->due_count; i++) {
+		if (waiters->due[i] == parked) {
+			waiters->due[i] = waiters->due[--waiters->due_count];
+			return;
+		}
+	}
 }
 
 static void wake_room(struct waiters *waiters, nid_t room, int64_t pos)
@@ -33,7 +57,7 @@ static void wake_room(struct waiters *waiters, nid_t room, int64_t pos)
 
 	for (size_t i = 0; list && i < list->count; i++) {
 		if (list->items[i]->looked_at < pos)
-			wake(list->items[i]);
+			wake(waiters, list->items[i]);
 	}
 }
 
@@ -41,7 +65,7 @@ static void wake_user(struct waiters *waiters, nid_t user, int64_t pos)
 {
 	for (struct waiter *waiter = idmap_get(&waiters->users, user); waiter; waiter = waiter->next_of_user) {
 		if (waiter->looked_at < pos)
-			wake(waiter);
+			wake(waiters, waiter);
 	}
 }
 
@@ -55,8 +79,8 @@ static void wake_everybody(struct waiters *waiters, int64_t pos)
 }
 
 /*
- * Called under the journal's apply lock, so a waiter that is filed afterwards sees the new position when it checks (waiter_file). To resume a request is
- * libmicrohttpd's to do; request_wake only marks and signals.
+ * Called under the journal's apply lock, so a waiter that is filed afterwards sees the new position when it checks (waiter_check). Whom it concerns is woken when
+ * the lock is free again (on_applied): they would all run into it.
  */
 static void observe(void *context, const struct journal_entry *entry)
 {
@@ -94,6 +118,14 @@ static void observe(void *context, const struct journal_entry *entry)
 	}
 }
 
+static void on_applied(void *context, int64_t pos UNUSED)
+{
+	struct waiters *waiters = context;
+	LOCKED(&waiters->lock);
+
+	wake_due(waiters);
+}
+
 struct waiters *waiters_new(struct server *server)
 {
 	struct waiters *waiters = X_NEW(struct waiters);
@@ -101,6 +133,7 @@ struct waiters *waiters_new(struct server *server)
 	waiters->server = server;
 	mutex_init(&waiters->lock);
 	journal_observe(server->journal, observe, waiters);
+	journal_on_applied(server->journal, on_applied, waiters);
 	return waiters;
 }
 
@@ -117,6 +150,7 @@ void waiters_free(struct waiters *waiters)
 	}
 	idmap_done(&waiters->rooms);
 	idmap_done(&waiters->users);
+	free(waiters->due);
 	mutex_done(&waiters->lock);
 	free(waiters);
 }
@@ -167,7 +201,8 @@ static void add_to_user(struct waiters *waiters, struct waiter *waiter)
 	}
 	if (of_device >= MAX_PER_DEVICE) {
 		oldest->ended = true;
-		wake(oldest);
+		wake(waiters, oldest);
+		wake_due(waiters);
 	}
 	waiter->previous_of_user = NULL;
 	waiter->next_of_user = first;
@@ -196,7 +231,8 @@ void waiter_check(struct waiters *waiters, struct waiter *waiter)
 	LOCKED(&waiters->lock);
 
 	if (waiter->filed && (position > waiter->looked_at || ephemeral > waiter->looked_at_ephemeral))
-		wake(waiter);
+		wake(waiters, waiter);
+	wake_due(waiters);
 }
 
 void waiter_take_out(struct waiters *waiters, struct waiter *waiter)
@@ -206,6 +242,8 @@ void waiter_take_out(struct waiters *waiters, struct waiter *waiter)
 	if (!waiter->filed)
 		return;
 	waiter->filed = false;
+	if (waiter->woken)
+		forget_due(waiters, waiter->parked);
 	for (size_t i = 0; i < waiter->room_count; i++)
 		remove_from_room(waiters, waiter->rooms[i], waiter);
 	if (waiter->next_of_user)
@@ -223,4 +261,5 @@ void waiters_wake_room(struct waiters *waiters, nid_t room)
 	LOCKED(&waiters->lock);
 
 	wake_room(waiters, room, INT64_MAX);
+	wake_due(waiters);
 }

@@ -176,6 +176,7 @@ struct park {
 };
 bool request_park(struct request *req, const struct park *park);
 void request_wake(struct parked *parked);
+void request_wake_all(struct parked *const *parked, size_t count); /* of one server; cheaper than one by one */
 
 /*
  * Uploads (BODY_STREAM): the handler runs when the headers are in, and pulls. *ret_chunk is empty at the end of the

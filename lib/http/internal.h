@@ -173,8 +173,9 @@ struct pool_stats {
 struct pool *pool_new(const char *name, size_t workers, size_t queue_length);
 /* A place in the queue, before the connection is suspended. false: full, or stopping. */
 bool pool_reserve(struct pool *pool);
-void pool_push(struct pool *pool, struct exchange *ex);       /* into the reserved place; cannot fail */
-void pool_push_woken(struct pool *pool, struct exchange *ex); /* parked until now; cannot fail */
+void pool_push(struct pool *pool, struct exchange *ex); /* into the reserved place; cannot fail */
+/* Parked until now, a chain by `next`; cannot fail. */
+void pool_push_woken(struct pool *pool, struct exchange *first);
 struct pool_stats pool_stats(struct pool *pool);
 /* Finishes what is queued, then ends the threads. */
 void pool_stop(struct pool *pool);

@@ -93,26 +93,65 @@ static void heap_remove(struct lot *lot, struct exchange *ex)
 
 /* ---- waking ---- */
 
-static void wake(struct lot *lot, struct exchange *ex, enum wake_cause cause)
+static void take_out(struct lot *lot, struct exchange *ex, enum wake_cause cause)
 {
 	assert(mutex_held(&lot->lock));
 	heap_remove(lot, ex);
 	idmap_remove(&lot->watched, (int64_t)ex->serial);
 	ex->parked.state = PARKED_WOKEN;
 	ex->parked.cause = cause;
+	ex->next = NULL;
+}
+
+static void wake(struct lot *lot, struct exchange *ex, enum wake_cause cause)
+{
+	take_out(lot, ex, cause);
 	pool_push_woken(ex->pool, ex);
+}
+
+/* A chain of exchanges of one pool. */
+struct chain {
+	struct exchange *first, *last;
+};
+
+static void chain_add(struct chain *chain, struct exchange *ex)
+{
+	if (chain->first && chain->first->pool != ex->pool) {
+		pool_push_woken(chain->first->pool, chain->first);
+		chain->first = NULL;
+	}
+	if (chain->first)
+		chain->last->next = ex;
+	else
+		chain->first = ex;
+	chain->last = ex;
+}
+
+void request_wake_all(struct parked *const *parked, size_t count)
+{
+	struct lot *lot = count ? exchange_http(exchange_of(parked[0]))->lot : NULL;
+	struct chain chain = { 0 };
+
+	if (!lot)
+		return;
+	LOCKED(&lot->lock);
+	for (size_t i = 0; i < count; i++) {
+		struct exchange *ex = exchange_of(parked[i]);
+
+		if (parked[i]->state == PARKED_ENTERING) {
+			parked[i]->pending = true;
+		} else if (parked[i]->state == PARKED_IN) {
+			take_out(lot, ex, WAKE_EVENT);
+			chain_add(&chain, ex);
+		}
+	}
+	if (chain.first)
+		pool_push_woken(chain.first->pool, chain.first);
 }
 
 void request_wake(struct parked *parked)
 {
-	struct exchange *ex = exchange_of(parked);
-	struct lot *lot = exchange_http(ex)->lot;
-
-	LOCKED(&lot->lock);
-	if (parked->state == PARKED_ENTERING)
-		parked->pending = true;
-	else if (parked->state == PARKED_IN)
-		wake(lot, ex, WAKE_EVENT);
+	request_wake_all(&parked, 1);
 }
 
 /* ---- the lot's thread ---- */
@@ -210,6 +249,7 @@ void lot_settle(struct lot *lot, struct exchange *ex)
 	if (parked->pending || lot->stopping) {
 		parked->state = PARKED_WOKEN;
 		parked->cause = lot->stopping ? WAKE_STOPPING : WAKE_EVENT;
+		ex->next = NULL;
 		pool_push_woken(ex->pool, ex);
 		return;
 	}

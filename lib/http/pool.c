@@ -1,7 +1,10 @@
 /*
  * Workers with a bounded queue. What was parked is queued apart and unbounded (there are no more of them than
- * connections), and the two queues are served in turn: a wave of wake-ups does not hold up new requests.
+ * connections), and the two queues are served in turn: a wave of wake-ups does not hold up new requests. Nor do more
+ * workers run for it than the processors can use: they would but push each other aside.
  */
+#include <unistd.h>
+
 #include "http/internal.h"
 
 struct queue {
@@ -14,7 +17,7 @@ struct pool {
 	struct cond work;
 	struct queue fresh, woken;
 	size_t reserved; /* places of `fresh` in use, or soon to be */
-	size_t queue_length, busy;
+	size_t queue_length, busy, busy_woken, max_woken;
 	bool woken_next, stopping;
 	size_t thread_count;
 	pthread_t threads[];
@@ -46,14 +49,19 @@ static struct exchange *queue_pop(struct queue *queue)
 	return ex;
 }
 
-/* Waits for work; NULL: the pool stops, and nothing is left. */
+static bool may_take_woken(const struct pool *pool)
+{
+	return pool->woken.length && pool->busy_woken < pool->max_woken && (pool->woken_next || !pool->fresh.length);
+}
+
+/* Waits for work; NULL: the pool stops, and nothing is left but what others are about to take. */
 static struct exchange *take(struct pool *pool, bool *ret_woken)
 {
 	struct exchange *ex;
 
 	LOCKED(&pool->lock);
 	for (;;) {
-		*ret_woken = pool->woken.length && (pool->woken_next || !pool->fresh.length);
+		*ret_woken = may_take_woken(pool);
 		ex = queue_pop(*ret_woken ? &pool->woken : &pool->fresh);
 		if (ex)
 			break;
@@ -65,7 +73,15 @@ static struct exchange *take(struct pool *pool, bool *ret_woken)
 	if (!*ret_woken && --pool->reserved == 0 && pool->stopping)
 		cond_broadcast(&pool->work); /* that was the last: the others may end */
 	pool->busy++;
+	pool->busy_woken += *ret_woken;
 	return ex;
+}
+
+static void done(struct pool *pool, bool woken)
+{
+	LOCKED(&pool->lock);
+	pool->busy--;
+	pool->busy_woken -= woken;
 }
 
 static void *work(void *context)
@@ -80,8 +96,7 @@ static void *work(void *context)
 			call_resume(ex, arena);
 		else
 			call_run(ex, arena);
-		LOCKED(&pool->lock);
-		pool->busy--;
+		done(pool, woken);
 	}
 	arena_free(arena);
 	return NULL;
@@ -96,6 +111,7 @@ struct pool *pool_new(const char *name, size_t workers, size_t queue_length)
 	queue_init(&pool->fresh);
 	queue_init(&pool->woken);
 	pool->queue_length = queue_length;
+	pool->max_woken = MIN(workers, 2 * (size_t)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1));
 	pool->thread_count = workers;
 	for (size_t i = 0; i < workers; i++)
 		pool->threads[i] = thread_start(name, work, pool);
@@ -111,21 +127,22 @@ bool pool_reserve(struct pool *pool)
 	return true;
 }
 
-static void push(struct pool *pool, struct queue *queue, struct exchange *ex)
+void pool_push(struct pool *pool, struct exchange *ex)
 {
 	LOCKED(&pool->lock);
-	queue_push(queue, ex);
+	queue_push(&pool->fresh, ex);
 	cond_signal(&pool->work);
 }
 
-void pool_push(struct pool *pool, struct exchange *ex)
+void pool_push_woken(struct pool *pool, struct exchange *first)
 {
-	push(pool, &pool->fresh, ex);
-}
-
-void pool_push_woken(struct pool *pool, struct exchange *ex)
-{
-	push(pool, &pool->woken, ex);
+	LOCKED(&pool->lock);
+	for (struct exchange *ex = first, *next; ex; ex = next) {
+		next = ex->next;
+		queue_push(&pool->woken, ex);
+		if (pool->busy_woken + pool->woken.length <= pool->max_woken)
+			cond_signal(&pool->work); /* else who is busy with one takes the next */
+	}
 }
 
 struct pool_stats pool_stats(struct pool *pool)
