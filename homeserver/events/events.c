@@ -84,21 +84,34 @@ static struct str shown_json(const struct event *event, const struct client_form
 	return event->redacted_by ? event_redact(form->version, event->json, arena) : event->json;
 }
 
-static void write_redacts(struct buf *buf, bool *first, struct str json, struct str content)
-{
-	struct str redacts;
+/* What clients see of an event, as slices; empty: it is not there. */
+struct parts {
+	struct str content, redacts, sender, state_key, type;
+};
 
-	/* Old clients look at the top level, new ones into the content: serve both (client-server-api "m.room.redaction"). */
-	if (slice_get(json, STR("redacts"), &redacts) || slice_get(content, STR("redacts"), &redacts))
+static struct parts parts_of(struct str json)
+{
+	static const struct str keys[] = { STR_INIT("content"), STR_INIT("redacts"), STR_INIT("sender"), STR_INIT("state_key"), STR_INIT("type") };
+	struct str values[ARRAY_LEN(keys)];
+
+	slice_get_many(json, keys, ARRAY_LEN(keys), values);
+	return (struct parts){ values[0].len ? values[0] : STR("{}"), values[1], values[2], values[3], values[4] };
+}
+
+/* Old clients look for `redacts` at the top level, new ones in the content: serve both (client-server-api "m.room.redaction"). */
+static void write_redacts(struct buf *buf, bool *first, const struct parts *parts)
+{
+	struct str redacts = parts->redacts;
+
+	if (redacts.len || slice_get(parts->content, STR("redacts"), &redacts))
 		raw_member(buf, first, "redacts", redacts);
 }
 
-static struct str content_of(const struct event *event, struct str json, const struct client_form *form, struct arena *arena)
+static struct str content_of(const struct event *event, const struct parts *parts, const struct client_form *form, struct arena *arena)
 {
-	struct str content = STR("{}"), redacts;
+	struct str content = parts->content, redacts = parts->redacts;
 
-	slice_get(json, STR("content"), &content);
-	if (event->redacted_by || form->version->redacts_in_content || !slice_get(json, STR("redacts"), &redacts))
+	if (event->redacted_by || form->version->redacts_in_content || !redacts.len)
 		return content;
 	/* Below version 11, `redacts` is shown in the content too. */
 	if (content.len <= 2)
@@ -176,32 +189,34 @@ static void write_federation(struct buf *buf, const struct event *event, struct 
 
 void event_write_client(struct buf *buf, const struct event *event, const struct client_form *form, struct arena *arena)
 {
-	struct str json = shown_json(event, form, arena), value, content = content_of(event, json, form, arena);
+	struct str json = shown_json(event, form, arena);
+	struct parts parts;
 	bool first = true;
 
 	if (form->federation_format) {
 		write_federation(buf, event, json, form);
 		return;
 	}
+	parts = parts_of(json);
 	buf_char(buf, '{');
 	if (wanted(form, "content"))
-		raw_member(buf, &first, "content", kept_content(content, form, arena));
+		raw_member(buf, &first, "content", kept_content(content_of(event, &parts, form, arena), form, arena));
 	if (wanted(form, "event_id"))
 		string_member(buf, &first, "event_id", event->event_id);
 	if (wanted(form, "origin_server_ts")) {
 		key(buf, &first, "origin_server_ts");
 		buf_int(buf, event->origin_server_ts);
 	}
-	if (!event->redacted_by && slice_get(json, STR("type"), &value) && slice_string_eq(value, STR("m.room.redaction")) && wanted(form, "redacts"))
-		write_redacts(buf, &first, json, content);
+	if (!event->redacted_by && parts.type.len && slice_string_eq(parts.type, STR("m.room.redaction")) && wanted(form, "redacts"))
+		write_redacts(buf, &first, &parts);
 	if (!form->omit_room_id && wanted(form, "room_id"))
 		string_member(buf, &first, "room_id", form->room_id);
-	if (wanted(form, "sender") && slice_get(json, STR("sender"), &value))
-		raw_member(buf, &first, "sender", value);
-	if (wanted(form, "state_key") && slice_get(json, STR("state_key"), &value))
-		raw_member(buf, &first, "state_key", value);
-	if (wanted(form, "type") && slice_get(json, STR("type"), &value))
-		raw_member(buf, &first, "type", value);
+	if (wanted(form, "sender") && parts.sender.len)
+		raw_member(buf, &first, "sender", parts.sender);
+	if (wanted(form, "state_key") && parts.state_key.len)
+		raw_member(buf, &first, "state_key", parts.state_key);
+	if (wanted(form, "type") && parts.type.len)
+		raw_member(buf, &first, "type", parts.type);
 	if (wanted(form, "unsigned")) {
 		key(buf, &first, "unsigned");
 		write_unsigned(buf, event, form);
@@ -209,20 +224,18 @@ void event_write_client(struct buf *buf, const struct event *event, const struct
 	buf_char(buf, '}');
 }
 
-void event_write_stripped(struct buf *buf, const struct event *event, struct arena *arena)
+void event_write_stripped(struct buf *buf, const struct event *event)
 {
-	struct str value;
+	struct parts parts = parts_of(event->json);
 	bool first = true;
 
-	(void)arena;
 	buf_char(buf, '{');
-	if (slice_get(event->json, STR("content"), &value))
-		raw_member(buf, &first, "content", value);
-	if (slice_get(event->json, STR("sender"), &value))
-		raw_member(buf, &first, "sender", value);
-	if (slice_get(event->json, STR("state_key"), &value))
-		raw_member(buf, &first, "state_key", value);
-	if (slice_get(event->json, STR("type"), &value))
-		raw_member(buf, &first, "type", value);
+	raw_member(buf, &first, "content", parts.content);
+	if (parts.sender.len)
+		raw_member(buf, &first, "sender", parts.sender);
+	if (parts.state_key.len)
+		raw_member(buf, &first, "state_key", parts.state_key);
+	if (parts.type.len)
+		raw_member(buf, &first, "type", parts.type);
 	buf_char(buf, '}');
 }

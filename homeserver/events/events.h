@@ -97,4 +97,4 @@ struct client_form {
 /* Appends the object. Slices of the stored bytes are copied; no tree is built. */
 void event_write_client(struct buf *buf, const struct event *event, const struct client_form *form, struct arena *arena);
 /* Stripped state: content, sender, state_key, type. */
-void event_write_stripped(struct buf *buf, const struct event *event, struct arena *arena);
+void event_write_stripped(struct buf *buf, const struct event *event);

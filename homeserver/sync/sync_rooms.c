@@ -202,10 +202,10 @@ static bool write_stripped_state(struct sync *sync, const struct room_section *s
 		if (!event.nid || (last && event.nid == member->nid))
 			continue;
 		sync_comma(out, &first);
-		event_write_stripped(out, &event, sync->arena);
+		event_write_stripped(out, &event);
 	}
 	sync_comma(out, &first);
-	event_write_stripped(out, member, sync->arena);
+	event_write_stripped(out, member);
 	return true;
 }
 

@@ -219,6 +219,23 @@ bool slice_get(struct str object, struct str key, struct str *ret_value)
 	return false;
 }
 
+void slice_get_many(struct str object, const struct str *keys, size_t count, struct str *ret_values)
+{
+	struct slice_iter iter = slice_iter(object);
+	struct str name, value;
+
+	for (size_t i = 0; i < count; i++)
+		ret_values[i] = STR("");
+	while (slice_member(&iter, &name, &value)) {
+		for (size_t i = 0; i < count; i++) {
+			if (!slice_string_eq(name, keys[i]))
+				continue;
+			ret_values[i] = value;
+			break;
+		}
+	}
+}
+
 bool slice_path_n(struct str object, const struct str *keys, size_t count, struct str *ret_value)
 {
 	for (size_t i = 0; i < count; i++) {

@@ -22,6 +22,8 @@ enum slice_type slice_type(struct str value);
 
 /* The member of an object (keys are compared unescaped). false: no object, or no such member. */
 bool slice_get(struct str object, struct str key, struct str *ret_value);
+/* Several members in one pass: ret_values[i] of keys[i], empty where there is none. */
+void slice_get_many(struct str object, const struct str *keys, size_t count, struct str *ret_values);
 /* Along a path of keys: slice_path(pdu, &v, STR("content"), STR("m.relates_to")). */
 #define slice_path(object, ret_value, ...)                                                                             \
 	slice_path_n((object), (const struct str[]){ __VA_ARGS__ },                                                    \

@@ -245,6 +245,19 @@ static void finds_members(void **state UNUSED)
 	assert_false(slice_get(STR("\"a\""), STR("a"), &value));
 }
 
+static void finds_several_members_at_once(void **state UNUSED)
+{
+	const struct str keys[] = { STR("b"), STR("none"), STR("a") };
+	struct str values[ARRAY_LEN(keys)];
+
+	slice_get_many(STR("{\"a\": {\"b\": 1}, \"c\": [], \"\\u0062\": \"x\"}"), keys, ARRAY_LEN(keys), values);
+	assert_true(str_eq(values[0], STR("\"x\"")));
+	assert_int_equal(values[1].len, 0);
+	assert_true(str_eq(values[2], STR("{\"b\": 1}")));
+	slice_get_many(STR("[1]"), keys, ARRAY_LEN(keys), values);
+	assert_int_equal(values[0].len + values[1].len + values[2].len, 0);
+}
+
 static void reads_integers_in_range(void **state UNUSED)
 {
 	static const struct {
@@ -337,6 +350,7 @@ int main(void)
 		cmocka_unit_test(tells_types),
 		cmocka_unit_test(walks_objects_and_arrays),
 		cmocka_unit_test(finds_members),
+		cmocka_unit_test(finds_several_members_at_once),
 		cmocka_unit_test(reads_integers_in_range),
 		cmocka_unit_test(compares_strings_unescaped),
 		cmocka_unit_test(takes_tokens),
