@@ -27,6 +27,7 @@ EXPOSES = {
     "rooms": {"memberships.h", "event_view.h", "visibility.h", "adders.h", "aliases.h", "member_content.h"},
     "accounts": {"uia.h"},  # user-interactive authentication
     "sync": {"waiters.h", "filter.h"},  # what wakes parked polls; filters, of which other endpoints take parts
+    "userdata": {"ignored.h"},  # whom a reader ignores
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 LOOSE = re.compile(r"_(test|bench|fuzz)\.c$")

@@ -67,8 +67,12 @@ struct event_newest {
 	size_t count;
 };
 bool events_newest(struct events *events, struct event_newest *rooms, size_t count, int64_t limit, struct arena *arena, struct err *err);
-/* A new event, before it is on disk: what reads the room next finds it here. */
-void events_remember(struct events *events, const struct event *event);
+/*
+ * A new event, before it is on disk: what is built on it finds it here, however full the cache is, until the journal tells of it or the outcome of its write is
+ * known (unpin; it may be gone by then).
+ */
+void events_pin(struct events *events, const struct event *event);
+void events_unpin(struct events *events, nid_t nid);
 
 /* The event as a PDU. */
 void event_pdu(const struct room_version *version, const struct event *event, struct str room_id, struct arena *arena, struct pdu *ret_pdu);

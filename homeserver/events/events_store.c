@@ -1,6 +1,8 @@
 #include <stdatomic.h>
 
 #include "base/cache.h"
+#include "base/map.h"
+#include "base/sync.h"
 #include "events/events.h"
 
 struct events {
@@ -8,11 +10,18 @@ struct events {
 	struct cache *cache;      /* by nid: struct packed, event ID, transaction ID, JSON */
 	struct cache *ids;        /* by hash of the event ID: nid, event ID */
 	_Atomic uint64_t changes; /* redactions seen: what was read before the last one is not cached */
+	struct mutex lock;        /* of what follows; nothing else is locked under it */
+	struct idmap pinned;      /* struct pinned by nid */
 };
 
 struct packed {
 	struct event event;
 	size_t event_id_len, txn_id_len, json_len;
+};
+
+struct pinned {
+	size_t len;
+	char bytes[];
 };
 
 #define COLUMNS                                                                                                        \
@@ -75,10 +84,20 @@ const struct write_table EVENT_REDACTED_TABLE = {
 	.key_columns = 1,
 };
 
-static void forget_redacted(void *context, const struct journal_entry *entry)
+void events_unpin(struct events *events, nid_t nid)
+{
+	LOCKED(&events->lock);
+
+	free(idmap_remove(&events->pinned, nid));
+}
+
+static void observe(void *context, const struct journal_entry *entry)
 {
 	struct events *events = context;
 
+	/* It is on disk: from now on it may be redacted, of which a pinned copy would not learn. */
+	if (entry->kind == JOURNAL_EVENT)
+		events_unpin(events, entry->event);
 	/* An event that is no member's carries in `target` the event it redacts. */
 	if (entry->kind == JOURNAL_EVENT && entry->target && !entry->key) {
 		events->changes++;
@@ -93,14 +112,21 @@ struct events *events_new(struct db_pool *pool, struct journal *journal, size_t 
 	events->pool = pool;
 	events->cache = cache_new(cache_bytes / 8 * 7);
 	events->ids = cache_new(cache_bytes / 8);
-	journal_observe(journal, forget_redacted, events);
+	mutex_init(&events->lock);
+	journal_observe(journal, observe, events);
 	return events;
 }
 
 void events_free(struct events *events)
 {
+	struct pinned *pinned;
+
 	if (!events)
 		return;
+	for (size_t at = 0; (pinned = idmap_next(&events->pinned, &at, NULL));)
+		free(pinned);
+	idmap_done(&events->pinned);
+	mutex_done(&events->lock);
 	cache_free(events->cache);
 	cache_free(events->ids);
 	free(events);
@@ -120,7 +146,7 @@ static void remember_id(struct events *events, struct str event_id, nid_t nid, s
 	cache_put(events->ids, (int64_t)str_hash(event_id), (struct str){ value, sizeof(nid) + event_id.len });
 }
 
-static void remember_in(struct events *events, const struct event *event, struct arena *arena)
+static struct str pack(const struct event *event, struct arena *arena)
 {
 	struct packed packed = { *event, event->event_id.len, event->txn_id.len, event->json.len };
 	size_t len = sizeof(packed) + packed.event_id_len + packed.txn_id_len + packed.json_len;
@@ -132,30 +158,62 @@ static void remember_in(struct events *events, const struct event *event, struct
 	if (packed.txn_id_len)
 		memcpy(at, event->txn_id.ptr, packed.txn_id_len);
 	memcpy(at + packed.txn_id_len, event->json.ptr, packed.json_len);
-	cache_put(events->cache, event->nid, (struct str){ bytes, len });
+	return (struct str){ bytes, len };
+}
+
+static struct event unpack(struct str bytes)
+{
+	struct packed packed;
+	struct event event;
+
+	memcpy(&packed, bytes.ptr, sizeof(packed));
+	event = packed.event;
+	bytes = str_from(bytes, sizeof(packed));
+	event.event_id = str_sub(bytes, 0, packed.event_id_len);
+	event.txn_id = str_sub(bytes, packed.event_id_len, packed.txn_id_len);
+	event.json = str_from(bytes, packed.event_id_len + packed.txn_id_len);
+	return event;
+}
+
+static void remember_in(struct events *events, const struct event *event, struct arena *arena)
+{
+	cache_put(events->cache, event->nid, pack(event, arena));
 	remember_id(events, event->event_id, event->nid, arena);
 }
 
-void events_remember(struct events *events, const struct event *event)
+void events_pin(struct events *events, const struct event *event)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
+	struct str bytes = pack(event, arena);
+	struct pinned *pinned = x_malloc(sizeof(*pinned) + bytes.len);
 
-	remember_in(events, event, arena);
+	pinned->len = bytes.len;
+	memcpy(pinned->bytes, bytes.ptr, bytes.len);
+	cache_put(events->cache, event->nid, bytes);
+	remember_id(events, event->event_id, event->nid, arena);
+	LOCKED(&events->lock);
+	free(idmap_remove(&events->pinned, event->nid));
+	idmap_put(&events->pinned, event->nid, pinned);
+}
+
+static bool find_pinned(struct events *events, nid_t nid, struct arena *arena, struct str *ret_bytes)
+{
+	const struct pinned *pinned;
+	LOCKED(&events->lock);
+
+	pinned = idmap_get(&events->pinned, nid);
+	if (pinned)
+		*ret_bytes = str_dup(arena, (struct str){ pinned->bytes, pinned->len });
+	return pinned;
 }
 
 static bool recall(struct events *events, nid_t nid, struct arena *arena, struct event *ret_event)
 {
-	struct packed packed;
 	struct str bytes;
 
-	if (!cache_get(events->cache, nid, arena, &bytes))
+	if (!cache_get(events->cache, nid, arena, &bytes) && !find_pinned(events, nid, arena, &bytes))
 		return false;
-	memcpy(&packed, bytes.ptr, sizeof(packed));
-	*ret_event = packed.event;
-	bytes = str_from(bytes, sizeof(packed));
-	ret_event->event_id = str_sub(bytes, 0, packed.event_id_len);
-	ret_event->txn_id = str_sub(bytes, packed.event_id_len, packed.txn_id_len);
-	ret_event->json = str_from(bytes, packed.event_id_len + packed.txn_id_len);
+	*ret_event = unpack(bytes);
 	return true;
 }
 

@@ -315,7 +315,7 @@ static bool build_event(struct room_write *write, struct write_set *set, const s
 	if (!apply_state(&step, err) || !visibility_before(&step, &step.event.visibility, err))
 		return false;
 	event_add_rows(set, &step.event, prevs, prev_count, step.auth_nids, step.pdu.auth_count);
-	events_remember(write->server->events, &step.event);
+	room_write_pin(write, &step.event);
 	add_entry(&step);
 	advance(&step);
 	if (!room_write_adders(write, set, &step.event, &step.pdu, step.target, step.membership, err))

@@ -292,7 +292,7 @@ static bool build(struct room_write *write, struct write_set *set, struct err *e
 		return false;
 	write->after.room_seq = event->order.seq;
 	event_add_rows(set, event, receiving->prev_nids, receiving->pdu.prev_count, receiving->auth_nids, receiving->pdu.auth_count);
-	events_remember(write->server->events, event);
+	room_write_pin(write, event);
 	*receiving->verdict = event->verdict;
 	return event->verdict != VERDICT_ACCEPTED || enter_room(&reception, err);
 }

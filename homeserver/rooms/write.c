@@ -25,7 +25,15 @@ static void unpin(struct room_write *write, bool stored)
 {
 	for (size_t i = 0; i < write->build_count; i++)
 		state_store_unpin(write->server->states, write->builds[i], stored);
-	write->build_count = 0;
+	for (size_t i = 0; i < write->event_count; i++)
+		events_unpin(write->server->events, write->events[i]);
+	write->build_count = write->event_count = 0;
+}
+
+void room_write_pin(struct room_write *write, const struct event *event)
+{
+	events_pin(write->server->events, event);
+	*ARENA_PUSH(write->arena, write->events, write->event_count, write->event_cap) = event->nid;
 }
 
 bool room_write_state(struct room_write *write, struct write_set *set, int64_t root, const struct state_entry *changes, size_t count, int64_t *ret_root,

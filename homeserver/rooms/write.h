@@ -19,8 +19,10 @@ struct room_write {
 
 	struct room_head after; /* what it leaves; the next write builds on it */
 	struct room *memory;    /* NULL: a room that is being made */
-	struct state_build **builds; /* pinned until the commit's outcome is known */
+	struct state_build **builds; /* pinned until the commit's outcome is known; so are the events */
 	size_t build_count, build_cap;
+	nid_t *events;
+	size_t event_count, event_cap;
 };
 
 /* On the head in memory, by turn; then waits for the commit. `set` is new, with its transaction if it has one. */
@@ -28,6 +30,8 @@ bool room_write_run(struct room_write *write, struct write_set *set, struct err 
 /* For a room that has no head yet. */
 bool room_write_first(struct room_write *write, struct write_set *set, struct err *err);
 
+/* An event of this write, for what is built on it. */
+void room_write_pin(struct room_write *write, const struct event *event);
 /* The state that follows from `root` by changes: its rows go into the set, and stay readable until the commit. */
 bool room_write_state(struct room_write *write, struct write_set *set, int64_t root, const struct state_entry *changes, size_t count, int64_t *ret_root,
                       struct err *err);

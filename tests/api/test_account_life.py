@@ -142,9 +142,9 @@ def test_sign_ups_from_an_address_are_limited_and_their_stages_are_not(guest_ser
     nobody = Client(guest_server.transport)
     for _ in range(10):
         assert nobody.send("POST", "/register", body={}).status_code in (401, 429)
-    answers = [nobody.send("POST", "/register", body={}, query={"kind": "guest"}) for _ in range(8)]
-    assert answers[-1].status_code == 429
-    assert answers[-1].json()["errcode"] == "M_LIMIT_EXCEEDED" and answers[-1].json()["retry_after_ms"] > 0
+    answers = [nobody.send("POST", "/register", body={}, query={"kind": "guest"}) for _ in range(9)]  # of two processes one gets five
+    limited = [answer.json() for answer in answers if answer.status_code == 429]
+    assert limited and limited[0]["errcode"] == "M_LIMIT_EXCEEDED" and limited[0]["retry_after_ms"] > 0
     assert register_with_secret(guest_server, unique("script"))  # Who has the secret is not slowed down.
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from support.client import bodies, ids, next_txn, refused, timeline
+from support.registration import register_with_secret
 
 VERSIONS = ["1", "2", "3", "6", "9", "10", "11", "12"]
 
@@ -290,3 +291,21 @@ def test_state_set_on_one_process_binds_the_other_at_once(ana, bob, room):
         ana.on(0).invite(room, bob)
         bob.on(1).join(room)
         bob.on(0).say(room)
+
+
+@pytest.mark.own_server
+@pytest.mark.hearth_only("its cache is made small")
+def test_what_is_under_way_is_built_on_however_small_the_cache(make_deployment):
+    """Many send to a room at a time, each event on the one before it, which no other place has yet."""
+    server = make_deployment(processes=1, cache_memory="1M")
+    ana = register_with_secret(server, "ana")
+    rooms = [ana.create_room() for _ in range(8)]
+
+    def write(number):
+        return [ana.say(rooms[number % 8], f"{number}.{index} " + "x" * 300) for index in range(100)]
+
+    with ThreadPoolExecutor(32) as pool:
+        sent = list(pool.map(write, range(32)))
+    for number, room in enumerate(rooms):
+        there = ids(event for event in ana.history(room) if event["type"] == "m.room.message")
+        assert sorted(there) == sorted(event_id for events in sent[number::8] for event_id in events)
