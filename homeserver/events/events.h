@@ -25,6 +25,7 @@ struct event {
 	struct event_order order;
 	int64_t auth_gen, origin_server_ts, depth;
 	int64_t root_before, root_after;
+	int64_t head_before; /* the room's root when it came: root_before, unless it came late, on an older state */
 	enum verdict verdict;
 	enum visibility visibility;
 	nid_t redacted_by;
@@ -67,11 +68,19 @@ struct event_newest {
 	size_t count;
 };
 bool events_newest(struct events *events, struct event_newest *rooms, size_t count, int64_t limit, struct arena *arena, struct err *err);
+/* The auth events of an event. */
+struct auth_edges {
+	const nid_t *nids;
+	size_t count;
+};
+/* ret_edges[i] is that of nids[i], none where there is no such event. */
+bool events_auth(struct events *events, const nid_t *nids, size_t count, struct arena *arena, struct auth_edges *ret_edges, struct err *err);
+
 /*
- * A new event, before it is on disk: what is built on it finds it here, however full the cache is, until the journal tells of it or the outcome of its write is
- * known (unpin; it may be gone by then).
+ * A new event, before it is on disk: what is built on it finds it and its edges here, however full the cache is, until the journal tells of it or the outcome of
+ * its write is known (unpin; it may be gone by then).
  */
-void events_pin(struct events *events, const struct event *event);
+void events_pin(struct events *events, const struct event *event, struct auth_edges auth);
 void events_unpin(struct events *events, nid_t nid);
 
 /* The event as a PDU. */

@@ -20,16 +20,18 @@ struct packed {
 };
 
 struct pinned {
-	size_t len;
-	char bytes[];
+	size_t len, auth_count;
+	nid_t auth[]; /* and the packed bytes after them */
 };
 
 #define COLUMNS                                                                                                        \
 	"e.event_nid, e.room_nid, e.type_nid, e.key_nid, e.sender_nid, e.room_seq, e.sub, e.auth_gen, e.origin_server_ts, e.depth," \
-	" s.root_before, s.root_after, s.verdict, s.visibility, s.redacted_by, e.txn_device, e.txn_id, e.event_id, e.json"
+	" s.root_before, s.root_after, s.verdict, s.visibility, s.redacted_by, e.txn_device, e.txn_id, e.event_id, e.json," \
+	" coalesce(s.head_before, s.root_before)"
 #define TABLES " FROM events e JOIN event_state s USING (event_nid)"
 
 static const struct db_statement SELECT_BY_NID = { "events_by_nid", "SELECT " COLUMNS TABLES " WHERE e.event_nid = ANY($1)" };
+static const struct db_statement SELECT_AUTH = { "events_auth", "SELECT event_nid, auth_nids FROM events WHERE event_nid = ANY($1)" };
 static const struct db_statement SELECT_NIDS = {
 	"events_find_nids",
 	"SELECT event_id, event_nid FROM events WHERE event_id = ANY($1)",
@@ -66,11 +68,11 @@ const struct write_table EVENT_TABLE = {
 
 const struct write_table EVENT_STATE_TABLE = {
 	.statement = { "event_state_insert",
-	               "INSERT INTO event_state (event_nid, room_nid, root_before, root_after, verdict, visibility)"
-	               " SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])" },
+	               "INSERT INTO event_state (event_nid, room_nid, root_before, root_after, verdict, visibility, head_before)"
+	               " SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])" },
 	.order = 21,
-	.column_count = 6,
-	.columns = { DB_INT, DB_INT, DB_INT, DB_INT, DB_INT, DB_INT },
+	.column_count = 7,
+	.columns = { DB_INT, DB_INT, DB_INT, DB_INT, DB_INT, DB_INT, DB_INT },
 };
 
 /* The first redaction stands. */
@@ -181,14 +183,17 @@ static void remember_in(struct events *events, const struct event *event, struct
 	remember_id(events, event->event_id, event->nid, arena);
 }
 
-void events_pin(struct events *events, const struct event *event)
+void events_pin(struct events *events, const struct event *event, struct auth_edges auth)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	struct str bytes = pack(event, arena);
-	struct pinned *pinned = x_malloc(sizeof(*pinned) + bytes.len);
+	struct pinned *pinned = x_malloc(sizeof(*pinned) + auth.count * sizeof(nid_t) + bytes.len);
 
 	pinned->len = bytes.len;
-	memcpy(pinned->bytes, bytes.ptr, bytes.len);
+	pinned->auth_count = auth.count;
+	if (auth.count)
+		memcpy(pinned->auth, auth.nids, auth.count * sizeof(nid_t));
+	memcpy(pinned->auth + auth.count, bytes.ptr, bytes.len);
 	cache_put(events->cache, event->nid, bytes);
 	remember_id(events, event->event_id, event->nid, arena);
 	LOCKED(&events->lock);
@@ -203,7 +208,7 @@ static bool find_pinned(struct events *events, nid_t nid, struct arena *arena, s
 
 	pinned = idmap_get(&events->pinned, nid);
 	if (pinned)
-		*ret_bytes = str_dup(arena, (struct str){ pinned->bytes, pinned->len });
+		*ret_bytes = str_dup(arena, (struct str){ (const char *)(pinned->auth + pinned->auth_count), pinned->len });
 	return pinned;
 }
 
@@ -238,6 +243,7 @@ static struct event event_of(const struct db_rows *rows)
 		.txn_id = db_get_str(rows, 16),
 		.event_id = db_get_str(rows, 17),
 		.json = db_get_str(rows, 18),
+		.head_before = db_get_int(rows, 19),
 	};
 }
 
@@ -328,6 +334,51 @@ bool event_find(struct events *events, struct str event_id, struct arena *arena,
 	if (!events_find_nids(events, &event_id, 1, &nid, err))
 		return false;
 	return nid == 0 || event_load(events, nid, arena, ret_event, err);
+}
+
+static bool pinned_auth(struct events *events, nid_t nid, struct arena *arena, struct auth_edges *ret_edges)
+{
+	const struct pinned *pinned;
+	nid_t *nids;
+	LOCKED(&events->lock);
+
+	pinned = idmap_get(&events->pinned, nid);
+	if (!pinned)
+		return false;
+	nids = ARENA_ARRAY(arena, pinned->auth_count, nid_t);
+	if (pinned->auth_count)
+		memcpy(nids, pinned->auth, pinned->auth_count * sizeof(nid_t));
+	*ret_edges = (struct auth_edges){ nids, pinned->auth_count };
+	return true;
+}
+
+bool events_auth(struct events *events, const nid_t *nids, size_t count, struct arena *arena, struct auth_edges *ret_edges, struct err *err)
+{
+	CLEANUP(db_release) struct db *db = NULL;
+	nid_t *far = ARENA_ARRAY(arena, count, nid_t);
+	struct idmap places = { 0 };
+	struct db_rows *rows;
+	size_t far_count = 0;
+	bool ok = true;
+
+	for (size_t i = 0; i < count; i++) {
+		ret_edges[i] = (struct auth_edges){ 0 };
+		if (pinned_auth(events, nids[i], arena, &ret_edges[i]))
+			continue;
+		idmap_put(&places, nids[i], &ret_edges[i]);
+		far[far_count++] = nids[i];
+	}
+	if (far_count)
+		ok = db_acquire(events->pool, &db, err) && db_query(db, &SELECT_AUTH, DB_PARAMS(db_ints(far, far_count)), arena, &rows, err);
+	while (ok && far_count && db_next(rows)) {
+		struct auth_edges *edges = idmap_get(&places, db_get_nid(rows, 0));
+		int64_t *found;
+
+		edges->count = db_get_ints(rows, 1, arena, &found);
+		edges->nids = found;
+	}
+	idmap_done(&places);
+	return ok || err_detail(err, "auth events of %zu events", count);
 }
 
 /* The next numbers of a page, and where they end. */
@@ -477,5 +528,5 @@ void event_add_rows(struct write_set *set, const struct event *event, const nid_
 	                        db_text(event->json)));
 	write_set_add(set, &EVENT_STATE_TABLE,
 	              DB_PARAMS(db_int(event->nid), db_int(event->room), db_int(event->root_before), db_int(event->root_after), db_int(event->verdict),
-	                        db_int(event->visibility)));
+	                        db_int(event->visibility), db_int_or_null(event->head_before == event->root_before ? 0 : event->head_before)));
 }

@@ -210,7 +210,7 @@ static bool apply_state(struct step *step, struct err *err)
 	struct state_entry change = { .key = step->event.key, .event = step->event.nid, .membership = step->membership };
 	int64_t root;
 
-	step->event.root_before = step->event.root_after = step->head->state_root;
+	step->event.root_before = step->event.root_after = step->event.head_before = step->head->state_root;
 	if (!step->draft->is_state)
 		return true;
 	if (!room_write_state(step->write, step->set, step->head->state_root, &change, 1, &root, err) ||
@@ -315,7 +315,7 @@ static bool build_event(struct room_write *write, struct write_set *set, const s
 	if (!apply_state(&step, err) || !visibility_before(&step, &step.event.visibility, err))
 		return false;
 	event_add_rows(set, &step.event, prevs, prev_count, step.auth_nids, step.pdu.auth_count);
-	room_write_pin(write, &step.event);
+	room_write_pin(write, &step.event, (struct auth_edges){ step.auth_nids, step.pdu.auth_count });
 	add_entry(&step);
 	advance(&step);
 	if (!room_write_adders(write, set, &step.event, &step.pdu, step.target, step.membership, err))

@@ -290,9 +290,10 @@ static bool build(struct room_write *write, struct write_set *set, struct err *e
 	if (!journal_next_ids(write->server->journal, 1, &event->nid, err) || !load_edges(&reception, err) || !find_state_before(&reception, err) ||
 	    !judge(&reception, err) || !find_state_after(&reception, err) || !read_visibility(&reception, err))
 		return false;
+	event->head_before = write->after.state_root;
 	write->after.room_seq = event->order.seq;
 	event_add_rows(set, event, receiving->prev_nids, receiving->pdu.prev_count, receiving->auth_nids, receiving->pdu.auth_count);
-	room_write_pin(write, event);
+	room_write_pin(write, event, (struct auth_edges){ receiving->auth_nids, receiving->pdu.auth_count });
 	*receiving->verdict = event->verdict;
 	return event->verdict != VERDICT_ACCEPTED || enter_room(&reception, err);
 }

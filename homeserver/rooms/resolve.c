@@ -23,34 +23,14 @@ static int compare_nids(const void *a, const void *b)
 
 /* --- events --- */
 
-static const struct db_statement SELECT_AUTH = { "resolve_select_auth", "SELECT event_nid, auth_nids FROM events WHERE event_nid = ANY($1)" };
-
-static bool load_auth(struct resolving *resolving, const nid_t *nids, size_t count, struct err *err)
-{
-	struct arena *arena = resolving->write->arena;
-	CLEANUP(db_release) struct db *db = NULL;
-	struct db_rows *rows;
-
-	if (!db_acquire(resolving->write->server->pool, &db, err) || !db_query(db, &SELECT_AUTH, DB_PARAMS(db_ints(nids, count)), arena, &rows, err))
-		return false;
-	while (db_next(rows)) {
-		struct res_event *event = idmap_get(&resolving->events, db_get_nid(rows, 0));
-		int64_t *auth;
-
-		if (!event)
-			continue;
-		event->auth_count = db_get_ints(rows, 1, arena, &auth);
-		event->auth = auth;
-	}
-	return true;
-}
-
 static bool load_events(struct resolving *resolving, const nid_t *nids, size_t count, struct err *err)
 {
 	struct room_write *write = resolving->write;
 	struct event *events = ARENA_ARRAY(write->arena, count, struct event);
+	struct auth_edges *auth = ARENA_ARRAY(write->arena, count, struct auth_edges);
 
-	if (!events_load(write->server->events, nids, count, write->arena, events, err))
+	if (!events_load(write->server->events, nids, count, write->arena, events, err) ||
+	    !events_auth(write->server->events, nids, count, write->arena, auth, err))
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		struct res_event *event = ARENA_NEW(write->arena, struct res_event);
@@ -60,10 +40,10 @@ static bool load_events(struct resolving *resolving, const nid_t *nids, size_t c
 			return err_internal(err, "event %" PRId64 " of an auth chain is missing", nids[i]);
 		event_pdu(write->room.version, &events[i], write->room.room_id, write->arena, pdu);
 		*event = (struct res_event){ .pdu = pdu, .nid = events[i].nid, .key = events[i].key, .auth_gen = events[i].auth_gen,
-			                     .rejected = events[i].verdict == VERDICT_REJECTED };
+			                     .rejected = events[i].verdict == VERDICT_REJECTED, .auth = auth[i].nids, .auth_count = auth[i].count };
 		idmap_put(&resolving->events, events[i].nid, event);
 	}
-	return load_auth(resolving, nids, count, err);
+	return true;
 }
 
 static bool fetch(void *context, const int64_t *nids, size_t count, const struct res_event **ret_events, struct err *err)

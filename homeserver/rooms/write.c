@@ -30,9 +30,9 @@ static void unpin(struct room_write *write, bool stored)
 	write->build_count = write->event_count = 0;
 }
 
-void room_write_pin(struct room_write *write, const struct event *event)
+void room_write_pin(struct room_write *write, const struct event *event, struct auth_edges auth)
 {
-	events_pin(write->server->events, event);
+	events_pin(write->server->events, event, auth);
 	*ARENA_PUSH(write->arena, write->events, write->event_count, write->event_cap) = event->nid;
 }
 

@@ -31,7 +31,7 @@ bool room_write_run(struct room_write *write, struct write_set *set, struct err 
 bool room_write_first(struct room_write *write, struct write_set *set, struct err *err);
 
 /* An event of this write, for what is built on it. */
-void room_write_pin(struct room_write *write, const struct event *event);
+void room_write_pin(struct room_write *write, const struct event *event, struct auth_edges auth);
 /* The state that follows from `root` by changes: its rows go into the set, and stay readable until the commit. */
 bool room_write_state(struct room_write *write, struct write_set *set, int64_t root, const struct state_entry *changes, size_t count, int64_t *ret_root,
                       struct err *err);

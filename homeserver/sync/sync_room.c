@@ -47,7 +47,7 @@ static bool take_page(struct sync *sync, const struct room_section *section, con
 			break;
 		}
 		timeline->prev_batch = page[i].order;
-		timeline->root_before = page[i].root_before;
+		timeline->root_before = page[i].head_before;
 		timeline->events[timeline->count++] = page[i];
 	}
 	return true;

@@ -101,6 +101,7 @@ def conditions_of(kind, rule):
 
 def matches(condition, room, reader, position):
     event = room.events[position]
+    position = room.base(position)
     kind = condition["kind"]
     if kind == "event_match":
         return event_match(condition, field_of(room, event, condition["key"]))

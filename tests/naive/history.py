@@ -1,7 +1,10 @@
 """Random histories of a room, played on the server by a few users. Each step is logged, so that a failure can be read."""
 
+import time
+
 from support.client import unique
 from support.http import Refused
+from support.remote import make_event, remote_user
 
 from naive.counts_model import MAIN, Reader, thread_of
 from naive.room import Room, relation_of
@@ -10,12 +13,16 @@ from naive.room import Room, relation_of
 class History:
     """A room of ana, who made it, never leaves and so witnesses everything, and of users who come and go."""
 
-    def __init__(self, rng, new_user, preset="public_chat", version="12"):
+    def __init__(self, rng, new_user, preset="public_chat", version="12", entrance=None):
+        """With an entrance, a user of another server is there too, whose events come late now and then."""
         self.rng = rng
+        self.version = version
+        self.entrance = entrance
+        self.remote = remote_user(unique("remote"))
         self.ana = new_user("ana")
         self.users = [new_user(name) for name in ("bob", "carol", "dora")]
         self.log = []
-        levels = {self.users[2].user_id: 50, **({} if version == "12" else {self.ana.user_id: 100})}
+        levels = {self.users[2].user_id: 50, self.remote: 60, **({} if version == "12" else {self.ana.user_id: 100})}
         room_id = self.ana.create_room(preset=preset, room_version=version, power_level_content_override={"users": levels})
         self.room = Room(room_id, [])
         self.witnessed = None
@@ -23,6 +30,8 @@ class History:
         for user in self.users[1:]:
             user.join(room_id)
         self.witness()
+        if entrance:
+            self.receive("m.room.member", {"membership": "join"}, len(self.room), state_key=self.remote)
 
     def everybody(self):
         return [self.ana, *self.users]
@@ -59,6 +68,18 @@ class History:
             done = f"refused: {error.errcode}"
         self.log.append(f"{len(self.room)}: {kind}: {done}")
         self.witness()
+
+    def receive(self, event_type, content, base, **more):
+        """An event of the other server, made when the room had its first `base` events; returns the verdict and its ID."""
+        state = self.room.state_ids_at(base)
+        last = self.room.events[base - 1]["event_id"]
+        event_id, event = make_event(self.room.room_id, self.version, state, [last], self.remote, event_type, content, **more)
+        verdict, found = self.entrance.receive(self.room.room_id, event)
+        assert found == event_id, (verdict, found)
+        if base < len(self.room):
+            self.room.bases[event_id] = base
+        self.witness()
+        return verdict, event_id
 
     def text(self):
         self.texts += 1
@@ -104,7 +125,7 @@ class History:
         original = self.some_event("m.room.message")
         if original is None:
             return "nothing to edit"
-        author = next(user for user in self.everybody() if user.user_id == original["sender"])
+        author = next((user for user in self.everybody() if user.user_id == original["sender"]), self.ana)  # of the other server's, none counts
         relation = {"rel_type": "m.replace", "event_id": original["event_id"]}
         new = {"msgtype": "m.text", "body": self.text()}
         return self.send(author, {**new, "m.new_content": new, "m.relates_to": relation})
@@ -145,6 +166,39 @@ class History:
         user = self.member("join")
         user.set_state(self.room.room_id, "m.room.member", {"membership": "join", "displayname": self.text()}, user.user_id)
         return f"{user.localpart} has a new name"
+
+    # Steps: the other server's
+
+    def some_base(self):
+        """How many of the room's events the other server has seen: after the last of them its own is to come."""
+        first = self.room.index[self.room.state_at(len(self.room))["m.room.member", self.remote]["event_id"]] + 1
+        base = self.rng.randrange(max(first, len(self.room) - 8), len(self.room) + 1)
+        while self.room.events[base - 1]["event_id"] in self.room.bases:
+            base -= 1
+        return base
+
+    def late_message(self):
+        if not self.entrance:
+            return None
+        base = self.some_base()
+        verdict, _ = self.receive("m.room.message", {"msgtype": "m.text", "body": self.text()}, base)
+        assert verdict == "accepted", verdict
+        return f"{self.remote} sends a message on {base} events"
+
+    def late_state(self):
+        """From here on the room's state is what was resolved, which this model does not know."""
+        base = self.some_base()
+        event_type, state_key, content = self.rng.choice(
+            [
+                ("m.room.topic", "", {"topic": self.text()}),
+                ("org.example.state", self.rng.choice("abc"), {"x": self.text()}),
+                ("m.room.member", self.rng.choice(self.users).user_id, {"membership": "leave"}),
+                ("m.room.member", self.remote, {"membership": "join", "displayname": self.text()}),
+            ]
+        )
+        since = self.rng.choice([-2000, 0, 2000])
+        verdict, _ = self.receive(event_type, content, base, state_key=state_key, ts=int(time.time() * 1000) + since)
+        return f"{self.remote} sets {event_type}/{state_key} {content} on {base} events: {verdict}"
 
     # Steps: memberships
 
@@ -189,6 +243,7 @@ class History:
 
 EVENTS = ["message", "message", "message", "topic", "room_name", "custom_state", "new_displayname", "redaction", "thread_reply", "reaction", "edit"]
 MEMBERSHIPS = ["join", "join", "leave", "invite", "kick", "ban", "unban", "unban", "leave_and_rejoin"]
+LATE = [*EVENTS, "late_message", "late_message"]
 COUNTED = ["message", "message", "notice", "encrypted", "mention", "room_mention", "keyword", "thread_reply", "thread_reply", "edit", "reaction", "redaction", "topic"]
 
 

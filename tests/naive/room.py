@@ -18,6 +18,7 @@ class Room:
     def __post_init__(self):
         events, self.events = self.events, []
         self.index = {}
+        self.bases = {}
         self.states = [{}]
         self.targets = set()
         self.extend(events)
@@ -32,6 +33,10 @@ class Room:
             self.states.append({**self.states[-1], **changed})
             if event["type"] == "m.room.redaction":
                 self.targets.add(target_of(event))
+
+    def base(self, position):
+        """Where the event at this position is judged: another server's may have come late, on the state that there was before others."""
+        return self.bases.get(self.events[position]["event_id"], position)
 
     def __len__(self):
         return len(self.events)
@@ -76,10 +81,11 @@ class Room:
         if is_state(event, "m.room.member", user) and self.member_at(user, position) in ("invite", "knock"):
             if self.member_at(user, position + 1) in ("leave", "ban"):
                 return True
-        settings = {self.setting_at(position)}
+        base = self.base(position)
+        settings = {self.setting_at(base)}
         if is_state(event, "m.room.history_visibility", ""):
             settings.add(self.setting_at(position + 1))
-        memberships = {self.member_at(user, position)}
+        memberships = {self.member_at(user, base)}
         if is_state(event, "m.room.member", user):
             memberships.add(self.member_at(user, position + 1))
         joined_later = any(self.member_at(user, later) == "join" for later in range(position + 1, len(self.events) + 1))

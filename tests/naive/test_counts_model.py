@@ -40,7 +40,7 @@ def check(history, badges):
 
 def play(seed, new_user, server):
     rng = random.Random(seed)
-    history = History(rng, new_user, version=rng.choice(["11", "12"]))
+    history = History(rng, new_user, version=rng.choice(["11", "12"]), entrance=server.entrance)
     faithful = server.kind == "Hearth"
     readers = [Badges(history, user, sending_reads=faithful) for user in history.users[1:]]
     # Synapse keeps the counts of the rules that were in force, and goes on from the last receipt after a rejoin: there only receipts are played.
@@ -49,7 +49,7 @@ def play(seed, new_user, server):
     for badges in readers:
         badges.read()  # Until there is a receipt, a server may count from wherever it likes since the join.
     for _ in range(STEPS):
-        history.step(*COUNTED, *(memberships if rng.random() < 0.2 else ()))
+        history.step(*COUNTED, "late_message", *(memberships if rng.random() < 0.2 else ()))
         for badges in readers:
             if rng.random() < 0.2:
                 badges.step(*reader_steps)

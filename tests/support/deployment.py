@@ -19,6 +19,7 @@ import requests
 import yaml
 
 from support.http import Transport
+from support.remote import Entrance
 
 SERVER_NAME = "hearth.test"
 SHARED_SECRET = "registration shared secret of the tests"
@@ -218,6 +219,7 @@ class Hearth(Deployment):
         self.data = self.folder / "data"
         self.postgresql = postgresql
         self.offsets = {}
+        self.entrance_process = None
 
     def configure(self):
         config = {
@@ -258,30 +260,16 @@ class Hearth(Deployment):
         return [] if check.returncode == 0 else [f"check-database: status {check.returncode}\n{check.stdout}{check.stderr}"]
 
     def stop(self):
-        return super().stop() + self.check_database()
+        problems = self.entrance_process.close() if self.entrance_process else []
+        return problems + super().stop() + self.check_database()
 
-    def can_inject(self):
-        """Whether this build has the test entrance `inject-events`."""
-        usage = subprocess.run([str(self.program), "inject-events", "--help"], capture_output=True, timeout=30)
-        return usage.returncode == 0
-
-    def inject(self, events):
-        """Lets events enter as if another server had sent them, and returns their ids.
-
-        Each is {"room_id", "sender", "type", "content", "state_key" (state events), "prev_events": [event ids]}; the server adds the rest
-        (auth events, depth, hashes, its signature) and takes it through the pipeline's remote entrance. One JSON object a line on standard
-        input, one event id a line on standard output.
-        """
-        lines = "".join(json.dumps(event) + "\n" for event in events)
-        done = subprocess.run(
-            [str(self.program), "inject-events", "--config", str(self.config)],
-            input=lines,
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-            check=True,
-        )
-        return done.stdout.split()
+    @property
+    def entrance(self):
+        """Where events of other servers come in, None if this build has no such program."""
+        program = self.program.with_name("hearth-receive")
+        if self.entrance_process is None and program.exists():
+            self.entrance_process = Entrance(program, self.config, {**os.environ, **self.environment()})
+        return self.entrance_process
 
     def routes(self):
         """The server's route table: [(method, path, auth)]."""
@@ -330,6 +318,7 @@ class Synapse(Deployment):
     """Synapse on SQLite, for `--server synapse`. Its own log is none of our business."""
 
     kind = "Synapse"
+    entrance = None  # for events of another server there is none
 
     def __init__(self, python=None, folder=None, **options):
         super().__init__(1, folder, **options)
