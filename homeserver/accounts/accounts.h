@@ -55,6 +55,9 @@ bool registration_token_valid(struct server *server, struct str token, struct st
 			      struct err *err);
 
 /* --- sessions --- */
+/* As a session may be opened for; M_INVALID_PARAM. */
+bool device_id_acceptable(struct str device_id, struct err *err);
+
 /* A session: a device (made if it is not there; device_id empty: a new random one) and tokens for it. */
 struct session_request {
 	nid_t user;

@@ -51,10 +51,10 @@ bool password_acceptable(const struct options *options, struct str password, str
 /*
  * Who the object (a login's body, or the auth of a stage) claims to be, by `identifier` or the older `user`, and that
  * the password is right: M_FORBIDDEN, or M_LIMIT_EXCEEDED after too many wrong ones. `fallback`: the user ID when none
- * is named; empty: M_MISSING_PARAM then.
+ * is named; empty: M_MISSING_PARAM then. `only`: nobody else's password is tried; 0: anybody's is.
  */
-bool password_login(struct request *req, const json_t *claim, struct str fallback, struct account *ret_account,
-		    struct err *err);
+bool password_login(struct request *req, const json_t *claim, struct str fallback, nid_t only,
+		    struct account *ret_account, struct err *err);
 
 /* --- the database's side of accounts, within a transaction --- */
 struct token_hash token_hash_of(struct str token);

@@ -69,7 +69,7 @@ static bool identify(struct request *req, const struct login_body *body, struct 
 	const struct options *options = req->server->options;
 
 	if (str_eq(body->type, STR("m.login.password")) && offers_passwords(options))
-		return password_login(req, req->body, STR(""), ret_account, err);
+		return password_login(req, req->body, STR(""), 0, ret_account, err);
 	if (!str_eq(body->type, STR("m.login.token")) || !options->login_via_existing_session.enabled)
 		return err_status(err, 400, M_UNKNOWN, "This login type is not supported");
 	if (!body->token.len)

@@ -186,8 +186,8 @@ static bool find_any_case(struct server *server, struct str user_id, struct aren
 	       (ret_account->user || account_find(server, str_lower_ascii(arena, user_id), arena, ret_account, err));
 }
 
-bool password_login(struct request *req, const json_t *json, struct str fallback, struct account *ret_account,
-		    struct err *err)
+bool password_login(struct request *req, const json_t *json, struct str fallback, nid_t only,
+		    struct account *ret_account, struct err *err)
 {
 	struct server *server = req->server;
 	struct claim claim = { 0 };
@@ -197,6 +197,8 @@ bool password_login(struct request *req, const json_t *json, struct str fallback
 	if (!json_read(json, claim_fields, &claim, err) || !claimed_user(req, &claim, fallback, &user_id, err) ||
 	    !find_any_case(server, user_id, req->arena, &account, err))
 		return false;
+	if (only && account.user != only)
+		return err_set(err, M_FORBIDDEN, "It is not this user's password that is asked for");
 	key = account.user ? account.user_id : str_sub(user_id, 0, 255);
 	if (!limit_login_failures(server, key, req->arena, err))
 		return false;

@@ -159,7 +159,7 @@ static bool post_register(struct request *req, struct err *err)
 	struct str kind = query_param(req, "kind");
 	struct register_body body = { 0 };
 
-	if (!json_read(req->body, register_fields, &body, err))
+	if (!json_read(req->body, register_fields, &body, err) || !device_id_acceptable(body.device_id, err))
 		return false;
 	if (str_eq(kind, STR("guest")))
 		return register_guest(req, &body, err);
@@ -300,7 +300,7 @@ static bool check_secret_fields(const struct secret_body *body, struct err *err)
 		return err_set(err, M_INVALID_PARAM, "The display name is too long");
 	if (body->user_type.len && !str_eq(body->user_type, STR("support")) && !str_eq(body->user_type, STR("bot")))
 		return err_set(err, M_INVALID_PARAM, "A user type is support or bot");
-	return true;
+	return device_id_acceptable(body->device_id, err);
 }
 
 static bool post_secret_register(struct request *req, struct err *err)

@@ -142,6 +142,17 @@ static struct token_plan plan_login(const struct options *options, const struct 
 	};
 }
 
+bool device_id_acceptable(struct str device_id, struct err *err)
+{
+	if (device_id.len > MAX_DEVICE_ID)
+		return err_set(err, M_INVALID_PARAM, "A device ID has at most %d bytes", MAX_DEVICE_ID);
+	for (size_t i = 0; i < device_id.len; i++) {
+		if ((unsigned char)device_id.ptr[i] < ' ' || device_id.ptr[i] == 0x7f)
+			return err_set(err, M_INVALID_PARAM, "A device ID has no control characters");
+	}
+	return true;
+}
+
 bool session_open(struct server *server, const struct session_request *request, struct arena *arena,
 		  struct session *ret_session, struct err *err)
 {
@@ -153,8 +164,8 @@ bool session_open(struct server *server, const struct session_request *request, 
 	int64_t first_nid;
 	bool new_device;
 
-	if (session.device_id.len > MAX_DEVICE_ID)
-		return err_set(err, M_INVALID_PARAM, "A device ID has at most %d bytes", MAX_DEVICE_ID);
+	if (!device_id_acceptable(session.device_id, err))
+		return false;
 	if (session.device_id.len && !cross_signing_check_device_id(server, request->user, session.device_id, err))
 		return false;
 	if (!session.device_id.len)

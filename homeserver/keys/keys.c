@@ -16,7 +16,7 @@ struct keys {
 
 static const struct db_statement SELECT_COUNTS = {
 	"keys_count",
-	"SELECT false, algorithm, count(*) FROM one_time_keys WHERE device_nid = $1 GROUP BY algorithm"
+	"SELECT false, algorithm, count(*) FROM one_time_keys WHERE device_nid = $1 AND NOT claimed GROUP BY algorithm"
 	" UNION ALL SELECT true, algorithm, 0 FROM fallback_keys WHERE device_nid = $1 AND NOT used"
 	" ORDER BY 1, 2",
 };

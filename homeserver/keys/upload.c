@@ -12,11 +12,13 @@ static const struct db_statement UPSERT_DEVICE_KEYS = {
 /* They were given on the keys that were there before. */
 static const struct db_statement DELETE_DEVICE_SIGNATURES = { "keys_delete_device_signatures",
 							      "DELETE FROM key_signatures WHERE device_nid = $1" };
+/* One that was claimed is not there again, but for another one of the same ID, as of a client that began anew. */
 static const struct db_statement INSERT_ONE_TIME = {
 	"keys_insert_one_time",
 	"INSERT INTO one_time_keys (device_nid, algorithm, key_id, json) SELECT $1, algorithm, key_id, json"
 	" FROM unnest($2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS k (algorithm, key_id, json, at)"
-	" ORDER BY at ON CONFLICT DO NOTHING",
+	" ORDER BY at ON CONFLICT (device_nid, algorithm, key_id) DO UPDATE SET json = excluded.json, claimed = false,"
+	" age = DEFAULT WHERE one_time_keys.claimed AND one_time_keys.json <> excluded.json",
 };
 static const struct db_statement SELECT_CLASH = {
 	"keys_select_clash",
@@ -26,7 +28,14 @@ static const struct db_statement SELECT_CLASH = {
 	" WHERE o.json <> k.json LIMIT 1",
 };
 static const struct db_statement COUNT_ONE_TIME = { "keys_count_one_time",
-						    "SELECT count(*) FROM one_time_keys WHERE device_nid = $1" };
+						    "SELECT count(*) FROM one_time_keys WHERE device_nid = $1"
+						    " AND NOT claimed" };
+#define CLAIMED_KEPT 500 /* of a device */
+static const struct db_statement DELETE_CLAIMED = {
+	"keys_delete_claimed",
+	"DELETE FROM one_time_keys WHERE device_nid = $1 AND claimed AND age <= (SELECT age FROM one_time_keys"
+	" WHERE device_nid = $1 AND claimed ORDER BY age DESC OFFSET $2 LIMIT 1)",
+};
 /* One that is uploaded again stays as used as it was. */
 static const struct db_statement UPSERT_FALLBACK = {
 	"keys_upsert_fallback",
@@ -115,7 +124,8 @@ static bool write_one_time(struct db *db, nid_t device, const struct key_upload 
 		return false;
 	outcome->counts |= inserted > 0;
 	return (inserted == (int64_t)upload->one_time_count || refuse_clash(db, device, &columns, arena, err)) &&
-	       (!inserted || check_number(db, device, arena, err));
+	       (!inserted || (check_number(db, device, arena, err) &&
+			      db_exec(db, &DELETE_CLAIMED, DB_PARAMS(db_int(device), db_int(CLAIMED_KEPT)), NULL, err)));
 }
 
 static bool write_fallback(struct db *db, nid_t device, const struct key_upload *upload, struct arena *arena,

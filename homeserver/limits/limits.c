@@ -192,19 +192,16 @@ static bool path_has(const struct request *req, const char *param)
 	return strstr(req->route->path, param) != NULL;
 }
 
-static bool limit_join(struct limits *limits, struct request *req, struct err *err)
+bool limit_join(struct request *req, struct str room_id, struct err *err)
 {
-	struct str room =
-		path_has(req, "{roomIdOrAlias}") ? path_param(req, "roomIdOrAlias") : path_param(req, "roomId");
-
-	return limit_take(limits, LIMIT_JOIN_USER, req->user->user_id, err) &&
-	       limit_take(limits, LIMIT_JOIN_ROOM, room, err);
+	return limit_take(req->server->limits, LIMIT_JOIN_USER, req->user->user_id, err) &&
+	       limit_take(req->server->limits, LIMIT_JOIN_ROOM, room_id, err);
 }
 
-static bool limit_invite(struct limits *limits, struct request *req, struct err *err)
+bool limit_invite(struct request *req, struct str room_id, struct err *err)
 {
-	return limit_take(limits, LIMIT_INVITE_ISSUER, req->user->user_id, err) &&
-	       (!path_has(req, "{roomId}") || limit_take(limits, LIMIT_INVITE_ROOM, path_param(req, "roomId"), err));
+	return limit_take(req->server->limits, LIMIT_INVITE_ISSUER, req->user->user_id, err) &&
+	       (!room_id.len || limit_take(req->server->limits, LIMIT_INVITE_ROOM, room_id, err));
 }
 
 bool limits_hook(struct request *req, struct err *err)
@@ -226,9 +223,9 @@ bool limits_hook(struct request *req, struct err *err)
 	case LIMIT_LOGIN:
 		return limit_take(limits, LIMIT_LOGIN_ADDRESS, limit_address(req), err);
 	case LIMIT_JOIN:
-		return limit_join(limits, req, err);
+		return limit_join(req, path_param(req, path_has(req, "{roomIdOrAlias}") ? "roomIdOrAlias" : "roomId"), err);
 	case LIMIT_INVITE:
-		return limit_invite(limits, req, err);
+		return limit_invite(req, path_has(req, "{roomId}") ? path_param(req, "roomId") : STR(""), err);
 	case LIMIT_ROOM_CREATION:
 		return limit_take(limits, LIMIT_CREATE_ROOM, who, err);
 	case LIMIT_MEDIA_CREATE:

@@ -37,6 +37,9 @@ enum limit_kind {
 bool limit_take(struct limits *limits, enum limit_kind kind, struct str key, struct err *err);
 /* Whether there is room for one, without taking it. */
 bool limit_check(struct limits *limits, enum limit_kind kind, struct str key, struct err *err);
+/* A join, or an invite, of the caller's to a room; the room empty: one that is being made. */
+bool limit_join(struct request *req, struct str room_id, struct err *err);
+bool limit_invite(struct request *req, struct str room_id, struct err *err);
 /* What addresses are counted by: an IPv6 address stands for its /64, which is one customer's. */
 struct str limit_address(const struct request *req);
 

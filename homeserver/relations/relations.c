@@ -69,14 +69,14 @@ static const struct db_statement SELECT_ANNOTATION = {
 };
 
 /* A thread does not begin at an event that relates to another (modules/threading.md). */
-static bool check_thread_root(struct server *server, struct str root_id, struct arena *arena, struct err *err)
+static bool check_thread_root(struct server *server, nid_t room, struct str root_id, struct arena *arena, struct err *err)
 {
 	struct event root;
 	struct str rel_type;
 
 	if (!event_find(server->events, root_id, arena, &root, err))
 		return false;
-	if (root.nid && slice_path(root.json, &rel_type, STR("content"), STR("m.relates_to"), STR("rel_type")))
+	if (root.nid && root.room == room && slice_path(root.json, &rel_type, STR("content"), STR("m.relates_to"), STR("rel_type")))
 		return err_status(err, 400, M_UNKNOWN, "A thread cannot begin at an event that relates to another");
 	return true;
 }
@@ -91,7 +91,7 @@ bool relations_check(struct server *server, nid_t room, nid_t sender, struct str
 	if (!read_relation(content, arena, &relation))
 		return true;
 	if (str_eq(relation.rel_type, STR("m.thread")))
-		return check_thread_root(server, relation.target_id, arena, err);
+		return check_thread_root(server, room, relation.target_id, arena, err);
 	if (!str_eq(relation.rel_type, STR("m.annotation")) || !relation.key.len)
 		return true;
 	if (!find_type(server->interned, type, &type_nid, err) || !db_acquire(server->pool, &db, err) ||

@@ -1,5 +1,6 @@
 /* client-server-api "Room creation": the events that a new room starts with, in the order that the specification gives. */
 #include "base/utf8.h"
+#include "limits/limits.h"
 #include "matrix/identifiers.h"
 #include "options.h"
 #include "rooms/aliases.h"
@@ -111,6 +112,9 @@ static bool check_invites(struct creating *creating, struct err *err)
 			return err_set(err, M_INVALID_PARAM, "invite has something that is no user ID");
 		if (!server_domain_of_user(creating->req->server, json_str(json_array_get(invite, i))))
 			return err_set(err, M_FORBIDDEN, "Users of other servers cannot be invited yet");
+		if (!limit_invite(creating->req, STR(""), err) ||
+		    !limit_take(creating->req->server->limits, LIMIT_INVITE_USER, json_str(json_array_get(invite, i)), err))
+			return false;
 	}
 	return true;
 }
@@ -304,6 +308,19 @@ static bool draft_events(struct creating *creating, struct err *err)
 	       add_preset(creating, err) && add_initial_state(creating, err) && add_names(creating, err) && add_invites(creating, err);
 }
 
+/* Why there is no room: the events that were asked for do not go together, or another room was faster to take the alias. */
+static bool explain(const struct creating *creating, struct err *err)
+{
+	struct err why = *err, taken = { 0 };
+
+	if (why.code == M_FORBIDDEN)
+		return err_set(err, M_INVALID_ROOM_STATE, "%s", why.message);
+	if (creating->room_alias.len && !alias_require_free(creating->req->server, creating->room_alias, creating->req->arena, &taken) &&
+	    taken.code == M_ROOM_IN_USE)
+		*err = taken;
+	return false;
+}
+
 static bool post_create_room(struct request *req, struct err *err)
 {
 	struct sender sender = { req->user->nid, req->user->user_id, 0 };
@@ -319,12 +336,8 @@ static bool post_create_room(struct request *req, struct err *err)
 	creation.count = creating->count;
 	if (!creating->version->room_id_is_create_hash)
 		creation.room_id = str_printf(req->arena, "!%.*s:%.*s", STR_ARG(random_string(req->arena, 18)), STR_ARG(identifier_domain(req->user->user_id)));
-	if (!room_create(req->server, &sender, &creation, req->arena, &room, err)) {
-		struct err why = *err;
-
-		/* The events that were asked for do not go together. */
-		return why.code == M_FORBIDDEN ? err_set(err, M_INVALID_ROOM_STATE, "%s", why.message) : false;
-	}
+	if (!room_create(req->server, &sender, &creation, req->arena, &room, err))
+		return explain(creating, err);
 	return reply_field(req, "room_id", room.room_id);
 }
 

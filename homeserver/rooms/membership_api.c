@@ -6,6 +6,7 @@
 #include "rooms/aliases.h"
 #include "rooms/guests.h"
 #include "rooms/member_content.h"
+#include "rooms/restricted.h"
 #include "rooms/rooms_api.h"
 #include "rooms/visibility.h"
 #include "state/state_store.h"
@@ -45,7 +46,8 @@ static bool standing(struct request *req, const struct room_info *room, struct s
 
 static bool send_member(struct request *req, const struct room_info *room, struct str target, const struct member_wish *wish, struct err *err)
 {
-	struct event_draft draft = { .type = STR("m.room.member"), .is_state = true, .state_key = target };
+	/* Of equal requests at once one is enough. */
+	struct event_draft draft = { .type = STR("m.room.member"), .is_state = true, .state_key = target, .skip_if_same = true };
 	struct sender sender = sender_of(req);
 	struct str event_id;
 
@@ -54,89 +56,6 @@ static bool send_member(struct request *req, const struct room_info *room, struc
 }
 
 /* --- join --- */
-
-static bool is_allowed_room(struct request *req, const json_t *rule, bool *ret_allowed, struct err *err)
-{
-	struct user_room member;
-	struct room_info room;
-
-	*ret_allowed = false;
-	if (!str_eq(json_get_str(rule, "type"), STR("m.room_membership")))
-		return true;
-	if (!room_find(req->server->rooms, json_get_str(rule, "room_id"), req->arena, &room, err))
-		return false;
-	if (room.nid && !membership_get(req->server, req->user->nid, room.nid, req->arena, &member, err))
-		return false;
-	*ret_allowed = room.nid && member.membership == MEMBERSHIP_JOIN;
-	return true;
-}
-
-static bool meets_conditions(struct request *req, const json_t *content, bool *ret_meets, struct err *err)
-{
-	const json_t *allow = json_object_get(content, "allow");
-
-	*ret_meets = false;
-	for (size_t i = 0; i < json_array_size(allow) && !*ret_meets; i++) {
-		if (!is_allowed_room(req, json_array_get(allow, i), ret_meets, err))
-			return false;
-	}
-	return true;
-}
-
-/* A member of ours who could invite: their server vouches for a restricted join (rooms/v8.md). */
-static bool find_authoriser(struct request *req, const struct room_info *room, int64_t root, struct str *ret_user_id, struct err *err)
-{
-	struct state_view *view = state_view_new(req->server, room, root, req->arena);
-	const struct power_levels *levels = power_levels_read(room->version, state_view_auth(view), req->arena);
-	struct state_source source = state_store_source(req->server->states);
-	struct state_entry *entries;
-	struct str type, user_id;
-	size_t count;
-
-	if (state_view_failed(view, err) || !state_load(&source, room->nid, root, req->arena, &entries, &count, err))
-		return false;
-	*ret_user_id = STR("");
-	for (size_t i = 0; i < count && !ret_user_id->len; i++) {
-		if (entries[i].membership != MEMBERSHIP_JOIN)
-			continue;
-		if (!key_of(req->server->interned, entries[i].key, req->arena, &type, &user_id, err))
-			return false;
-		if (server_domain_of_user(req->server, user_id) && power_level_of(levels, user_id) >= power_level_action(levels, STR("invite")))
-			*ret_user_id = user_id;
-	}
-	return true;
-}
-
-/* In a restricted room, who is not invited yet joins by the rooms that they are in. */
-static bool authorise_restricted(struct request *req, const struct room_info *room, const struct user_room *member, struct member_wish *wish,
-                                 struct err *err)
-{
-	struct str content = STR("{}"), rule = STR("");
-	struct event join_rules;
-	int64_t root;
-	json_t *json;
-	bool meets;
-
-	if (member->membership == MEMBERSHIP_JOIN || member->membership == MEMBERSHIP_INVITE || !room->version->restricted_join)
-		return true;
-	if (!room_state_root(req->server->rooms, room->nid, &root, err) ||
-	    !room_state_event(req->server, room->nid, root, STR("m.room.join_rules"), STR(""), req->arena, &join_rules, err))
-		return false;
-	if (join_rules.nid)
-		slice_get(join_rules.json, STR("content"), &content);
-	slice_get_string(content, STR("join_rule"), req->arena, &rule);
-	if (!str_eq(rule, STR("restricted")) && !str_eq(rule, STR("knock_restricted")))
-		return true;
-	if (!json_parse(content, req->arena, &json, err) || !meets_conditions(req, json, &meets, err))
-		return false;
-	if (!meets)
-		return err_set(err, M_FORBIDDEN, "You are in none of the rooms whose members may join");
-	if (!find_authoriser(req, room, root, &wish->authorised_via, err))
-		return false;
-	if (!wish->authorised_via.len)
-		return err_set(err, M_UNABLE_TO_GRANT_JOIN, "Nobody here may let you in");
-	return true;
-}
 
 static bool join(struct request *req, const struct room_info *room, struct err *err)
 {
@@ -148,7 +67,7 @@ static bool join(struct request *req, const struct room_info *room, struct err *
 		return false;
 	wish.reason = body.reason;
 	if (member.membership != MEMBERSHIP_JOIN &&
-	    (!guest_check_join(req, room, err) || !authorise_restricted(req, room, &member, &wish, err) || !send_member(req, room, req->user->user_id, &wish, err)))
+	    (!guest_check_join(req, room, err) || !restricted_authorise(req, room, &member, &wish.authorised_via, err) || !send_member(req, room, req->user->user_id, &wish, err)))
 		return false;
 	return reply_field(req, "room_id", room->room_id);
 }

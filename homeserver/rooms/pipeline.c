@@ -181,6 +181,13 @@ static bool authorise(struct step *step, struct err *err)
 	return allowed;
 }
 
+static bool is_create(const struct event *event, struct arena *arena)
+{
+	struct str type;
+
+	return event->key && slice_get_string(event->json, STR("type"), arena, &type) && str_eq(type, STR("m.room.create"));
+}
+
 /*
  * A redaction takes effect when its sender may redact others' events, or is of the same server as the redacted one's (rooms/v3.md "Handling redactions"). For a
  * local sender both are known before it is sent: only one's own events without the power (client-server-api "Redactions").
@@ -197,6 +204,8 @@ static bool check_redaction(struct step *step, struct err *err)
 		return false;
 	if (!target.nid || target.room != write->room.nid)
 		return err_set(err, M_NOT_FOUND, "There is no such event in this room");
+	if (is_create(&target, write->arena))
+		return err_set(err, M_FORBIDDEN, "What makes a room cannot be redacted");
 	levels = power_levels_read(write->room.version, state_view_auth(step->view), write->arena);
 	if (target.sender != step->sending->sender->nid && power_level_of(levels, step->sending->sender->user_id) < power_level_action(levels, STR("redact")))
 		return err_set(err, M_FORBIDDEN, "You may not redact this event");
@@ -355,9 +364,9 @@ static bool add_transaction(struct server *server, const struct sending *sending
 	return true;
 }
 
-bool room_was_sent(struct server *server, nid_t room, nid_t device, struct str type, struct str txn_id, bool *ret_sent, struct err *err)
+bool room_find_sent(struct server *server, nid_t room, nid_t device, struct str type, struct str txn_id, struct arena *arena, struct str *ret_event_id,
+                    struct err *err)
 {
-	CLEANUP(arena_free) struct arena *arena = arena_new();
 	CLEANUP(db_release) struct db *db = NULL;
 	struct db_rows *rows;
 	nid_t type_nid;
@@ -366,7 +375,7 @@ bool room_was_sent(struct server *server, nid_t room, nid_t device, struct str t
 	    !db_query(db, &ROOM_FIND_TRANSACTIONS, DB_PARAMS(db_ints(&device, 1), db_ints(&room, 1), db_ints(&type_nid, 1), db_texts(&txn_id, 1)), arena,
 	              &rows, err))
 		return false;
-	*ret_sent = db_next(rows);
+	*ret_event_id = db_next(rows) ? db_get_str(rows, 1) : STR("");
 	return true;
 }
 

@@ -79,8 +79,9 @@ struct event_draft {
 bool room_send(struct server *server, const struct room_info *room, const struct sender *sender, const struct event_draft *drafts, size_t count,
                struct arena *arena, struct str *ret_event_ids, struct err *err);
 
-/* Whether this device sent a transaction of that type to the room before. */
-bool room_was_sent(struct server *server, nid_t room, nid_t device, struct str type, struct str txn_id, bool *ret_sent, struct err *err);
+/* What this device sent to the room before, by a transaction of that type; empty: nothing. */
+bool room_find_sent(struct server *server, nid_t room, nid_t device, struct str type, struct str txn_id, struct arena *arena, struct str *ret_event_id,
+                    struct err *err);
 
 /*
  * The remote entrance: an event of another server, whose signatures have been checked. It is judged and kept, whatever the verdict; one that is known already keeps

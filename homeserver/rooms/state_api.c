@@ -1,12 +1,14 @@
 /* client-server-api "Getting events for a room", "Sending events to a room": state, members, sending, redacting. */
 #include "interned/interned.h"
 #include "journal/journal.h"
+#include "limits/limits.h"
 #include "matrix/identifiers.h"
 #include "relations/relations.h"
 #include "rooms/aliases.h"
 #include "rooms/event_view.h"
 #include "rooms/guests.h"
 #include "rooms/member_content.h"
+#include "rooms/restricted.h"
 #include "rooms/rooms_api.h"
 #include "state/state_store.h"
 #include "sync/sync.h"
@@ -296,7 +298,8 @@ static bool check_state_body(struct request *req, const struct room_info *room, 
 			return err_set(err, M_BAD_JSON, "A member event has a membership");
 		if (!user_id_valid(state_key))
 			return err_set(err, M_INVALID_PARAM, "The state key of a member event is a user ID");
-		if (membership == MEMBERSHIP_INVITE && !member_may_invite(req, err))
+		if (membership == MEMBERSHIP_INVITE && (!member_may_invite(req, err) || !limit_invite(req, room->room_id, err) ||
+		                                        !limit_take(req->server->limits, LIMIT_INVITE_USER, state_key, err)))
 			return false;
 		if (!server_domain_of_user(req->server, state_key) && membership == MEMBERSHIP_INVITE)
 			return err_set(err, M_FORBIDDEN, "Users of other servers cannot be invited yet");
@@ -310,6 +313,22 @@ static bool require_content(const struct request *req, struct err *err)
 		return err_set(err, M_NOT_JSON, "An event has a content");
 	if (!json_is_object(req->body))
 		return err_set(err, M_BAD_JSON, "An event's content is an object");
+	return true;
+}
+
+/* A join by a state event is one as by POST …/join: who vouches for it is not the client's to say. */
+static bool prepare_join(struct request *req, const struct room_info *room, struct str *content, struct err *err)
+{
+	struct user_room member;
+	struct str authoriser;
+
+	if (!membership_get(req->server, req->user->nid, room->nid, req->arena, &member, err) || !guest_check_join(req, room, err) ||
+	    (member.membership != MEMBERSHIP_JOIN && !limit_join(req, room->room_id, err)) || !restricted_authorise(req, room, &member, &authoriser, err))
+		return false;
+	json_object_del(req->body, "join_authorised_via_users_server");
+	if (authoriser.len)
+		json_object_set_new(req->body, "join_authorised_via_users_server", json_new_str(authoriser));
+	*content = json_text(req->body, req->arena);
 	return true;
 }
 
@@ -333,7 +352,8 @@ static bool put_state(struct request *req, struct err *err)
 	/* Who joins by a state event is not in the room yet: there the auth rules judge alone. */
 	if (!str_eq(draft.type, STR("m.room.member")) && !membership_require_joined(req->server, req->user->nid, room.nid, req->arena, err))
 		return false;
-	if (str_eq(draft.type, STR("m.room.member")) && str_eq(json_get_str(req->body, "membership"), STR("join")) && !guest_check_join(req, &room, err))
+	if (str_eq(draft.type, STR("m.room.member")) && str_eq(draft.state_key, req->user->user_id) &&
+	    str_eq(json_get_str(req->body, "membership"), STR("join")) && !prepare_join(req, &room, &draft.content, err))
 		return false;
 	if (!check_state_body(req, &room, draft.type, draft.state_key, err) ||
 	    !room_send(req->server, &room, &sender, &draft, 1, req->arena, &event_id, err))
@@ -343,16 +363,30 @@ static bool put_state(struct request *req, struct err *err)
 	return reply_field(req, "event_id", event_id);
 }
 
+/* Of a request that is repeated its event; from who may send no more, too. *ret_event_id empty: it was not sent before, and the sender is in the room. */
+static bool find_sent(struct request *req, const struct room_info *room, const struct event_draft *draft, struct str *ret_event_id, struct err *err)
+{
+	struct user_room member;
+
+	*ret_event_id = STR("");
+	if (!membership_get(req->server, req->user->nid, room->nid, req->arena, &member, err))
+		return false;
+	if (member.membership == MEMBERSHIP_JOIN)
+		return true;
+	return room_find_sent(req->server, room->nid, req->user->device, draft->type, draft->txn_id, req->arena, ret_event_id, err) &&
+	       (ret_event_id->len || err_set(err, M_FORBIDDEN, "You are not in this room"));
+}
+
 /* A repeated request is no second annotation: the transaction is looked up when the event is written, so only what was not sent before is refused here. */
 static bool check_relation(struct request *req, const struct room_info *room, const struct event_draft *draft, struct err *err)
 {
-	bool sent;
+	struct str sent;
 
 	if (!json_object_get(req->body, "m.relates_to"))
 		return true;
-	if (!room_was_sent(req->server, room->nid, req->user->device, draft->type, draft->txn_id, &sent, err))
+	if (!room_find_sent(req->server, room->nid, req->user->device, draft->type, draft->txn_id, req->arena, &sent, err))
 		return false;
-	return sent || relations_check(req->server, room->nid, req->user->nid, draft->type, draft->content, req->arena, err);
+	return sent.len || relations_check(req->server, room->nid, req->user->nid, draft->type, draft->content, req->arena, err);
 }
 
 static bool put_send(struct request *req, struct err *err)
@@ -367,8 +401,9 @@ static bool put_send(struct request *req, struct err *err)
 	if (str_eq(draft.type, STR("m.room.redaction")))
 		draft.redacts = json_get_str(req->body, "redacts");
 	if (!check_names(draft.type, draft.txn_id, err) || !room_require(req->server->rooms, path_param(req, "roomId"), req->arena, &room, err) ||
-	    !membership_require_joined(req->server, req->user->nid, room.nid, req->arena, err) ||
-	    !check_relation(req, &room, &draft, err) || !room_send(req->server, &room, &sender, &draft, 1, req->arena, &event_id, err))
+	    !find_sent(req, &room, &draft, &event_id, err))
+		return false;
+	if (!event_id.len && (!check_relation(req, &room, &draft, err) || !room_send(req->server, &room, &sender, &draft, 1, req->arena, &event_id, err)))
 		return false;
 	return reply_field(req, "event_id", event_id);
 }
@@ -394,9 +429,10 @@ static bool put_redact(struct request *req, struct err *err)
 	/* A transaction ID counts for one path: that of the redacted event (event_shown_txn_id). */
 	draft.txn_id = str_printf(req->arena, "%.*s %.*s", STR_ARG(draft.redacts), STR_ARG(path_param(req, "txnId")));
 	if (!json_read(req->body, redact_fields, &body, err) || !check_names(draft.type, path_param(req, "txnId"), err) ||
-	    !room_require(req->server->rooms, path_param(req, "roomId"), req->arena, &room, err) ||
-	    !membership_require_joined(req->server, req->user->nid, room.nid, req->arena, err))
+	    !room_require(req->server->rooms, path_param(req, "roomId"), req->arena, &room, err) || !find_sent(req, &room, &draft, &event_id, err))
 		return false;
+	if (event_id.len)
+		return reply_field(req, "event_id", event_id);
 	content = body.reason.len ? json_pack("{s:o}", "reason", json_new_str(body.reason)) : json_object();
 	draft.content = json_text(content, req->arena);
 	json_decref(content);

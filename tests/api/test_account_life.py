@@ -240,3 +240,15 @@ def test_refreshes_at_once_on_all_processes_all_get_an_answer_that_holds(ana):
         alive = [answer for answer in answers if ana.send("GET", "/devices", token=answer["access_token"]).status_code == 200]
         assert 1 <= len(alive) <= 2
         login = alive[0]
+
+
+def test_a_stage_tries_nobody_elses_password(ana, bob):
+    """It would tell right passwords of others from wrong ones, past the limits of logins."""
+    device = ana.login()
+    answers = []
+    for password in (bob.password, "wrong"):
+        response = ana.send("DELETE", "/devices/{}", device.device_id, body={})
+        auth = {**bob.password_auth(session=response.json()["session"]), "password": password}
+        answers.append(ana.send("DELETE", "/devices/{}", device.device_id, body={"auth": auth}))
+    assert {answer.status_code for answer in answers} == {401} and {answer.json()["errcode"] for answer in answers} == {"M_FORBIDDEN"}
+    assert answers[0].json()["error"] == answers[1].json()["error"]

@@ -1,10 +1,12 @@
 """Making rooms: presets, initial state, room versions 1 to 12, overrides, and what is refused."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from support.client import MALFORMED, refused, timeline, types, unique
+from support.registration import register_with_secret
 
 VERSIONS = [str(number) for number in range(1, 13)]
 PRESETS = {
@@ -357,3 +359,25 @@ def test_a_new_room_shows_in_a_waiting_sync(ana):
     assert "New" in names
 
 
+
+
+def test_of_rooms_that_are_made_at_once_one_gets_the_alias(ana):
+    with ThreadPoolExecutor(8) as pool:
+        name = unique("contested")
+        answers = list(pool.map(lambda _: ana.send("POST", "/createRoom", body={"room_alias_name": name}), range(8)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [400] * 7
+    assert {answer.json()["errcode"] for answer in answers if answer.status_code == 400} == {"M_ROOM_IN_USE"}
+
+
+@pytest.mark.own_server
+@pytest.mark.synapse_differs("counts otherwise", sometimes=True)
+def test_invites_are_limited_however_they_are_made(make_deployment):
+    server = make_deployment(processes=1, rc_invites={"per_issuer": {"per_second": 0.001, "burst_count": 2}})
+    ana = register_with_secret(server, unique("ana"))
+    people = [register_with_secret(server, unique("guest")) for _ in range(3)]
+    room = ana.create_room(invite=[people[0].user_id])
+    ana.set_state(room, "m.room.member", {"membership": "invite"}, people[1].user_id)
+    with refused(429, "M_LIMIT_EXCEEDED"):
+        ana.set_state(room, "m.room.member", {"membership": "invite"}, people[2].user_id)
+    with refused(429, "M_LIMIT_EXCEEDED"):
+        ana.create_room(invite=[people[2].user_id])

@@ -1,5 +1,7 @@
 """Who is in a room: join, invite, leave, kick, ban, unban, forget, and lists of members."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from support.client import MALFORMED, NOT_IN_THIS_STATE, invited, joined, left, refused, state_of, timeline, unique
@@ -81,6 +83,38 @@ def test_joining_uses_the_members_list_that_the_join_rules_allow(ana, bob, carol
 
 
 # Invite
+
+
+def restricted_room(ana, lobby):
+    allow = [{"type": "m.room_membership", "room_id": lobby}]
+    rules = {"type": "m.room.join_rules", "content": {"join_rule": "restricted", "allow": allow}}
+    return ana.create_room(preset="private_chat", initial_state=[rules])
+
+
+@pytest.mark.synapse_differs("joins by a state event need an invite there", sometimes=True)
+def test_a_join_by_a_state_event_is_judged_like_any_other(ana, bob, carol, public_room):
+    """Who vouches for a restricted join is the server's to say, not the client's."""
+    bob.join(public_room)
+    room = restricted_room(ana, public_room)
+    forged = {"membership": "join", "join_authorised_via_users_server": ana.user_id}
+    with refused(403, "M_FORBIDDEN"):
+        carol.set_state(room, "m.room.member", forged, carol.user_id)
+    assert carol.user_id not in ana.get("/rooms/{}/joined_members", room)["joined"]
+    bob.set_state(room, "m.room.member", {"membership": "join", "displayname": "bob"}, bob.user_id)
+    assert ana.state(room, "m.room.member", bob.user_id)["join_authorised_via_users_server"] == ana.user_id
+    bob.set_state(room, "m.room.member", {**forged, "displayname": "other"}, bob.user_id)
+    content = ana.state(room, "m.room.member", bob.user_id)
+    assert content["displayname"] == "other" and "join_authorised_via_users_server" not in content
+
+
+def test_many_equal_requests_at_once_change_a_membership_once(ana, bob, carol, public_room):
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: bob.join(public_room), range(8))) == {public_room}
+        invites = [pool.submit(ana.send, "POST", "/rooms/{}/invite", public_room, body={"user_id": carol.user_id}) for _ in range(8)]
+        assert {invite.result().status_code for invite in invites} == {200}
+    for user in (bob, carol):
+        events = [event for event in ana.history(public_room) if event.get("state_key") == user.user_id]
+        assert len(events) == 1, events
 
 
 def test_an_invite_comes_with_sync_and_the_stripped_state(ana, bob):

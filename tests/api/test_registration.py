@@ -281,3 +281,13 @@ def test_the_shared_secret_needs_every_field(nobody, server, missing):
 def test_the_shared_secret_respects_names_in_use(server, ana):
     with refused(400, "M_USER_IN_USE"):
         register_with_secret(server, ana.localpart)
+
+
+@pytest.mark.parametrize("device_id", ["x" * 10000, "line\nbreak", "\u0007"])
+def test_a_device_id_that_is_none_makes_no_account(ana, device_id):
+    nobody, name = ana.without_token(), unique("undone")
+    with refused(400, "M_INVALID_PARAM"):
+        nobody.register(name, device_id=device_id)
+    assert nobody.register(name).user_id
+    with refused(400, "M_INVALID_PARAM"):
+        ana.login(device_id=device_id)

@@ -309,3 +309,23 @@ def test_what_is_under_way_is_built_on_however_small_the_cache(make_deployment):
     for number, room in enumerate(rooms):
         there = ids(event for event in ana.history(room) if event["type"] == "m.room.message")
         assert sorted(there) == sorted(event_id for events in sent[number::8] for event_id in events)
+
+
+def test_a_repeated_request_gets_its_event_also_after_leaving(ana, bob, room):
+    """The answer was lost, and by now the sender is out."""
+    txn, redaction = next_txn(), next_txn()
+    said = bob.say(room, txn=txn)
+    gone = bob.redact(room, said, txn=redaction)
+    bob.leave(room)
+    assert bob.say(room, txn=txn) == said
+    assert bob.redact(room, said, txn=redaction) == gone
+    with refused(403, "M_FORBIDDEN"):
+        bob.say(room)
+
+
+def test_what_makes_a_room_cannot_be_redacted(ana, room):
+    create = ana.all_state(room)["m.room.create", ""]["event_id"]
+    with refused(403, "M_FORBIDDEN"):
+        ana.redact(room, create)
+    with refused(403, "M_FORBIDDEN"):
+        ana.send_event(room, "m.room.redaction", {"redacts": create})
