@@ -125,6 +125,12 @@ void server_close(struct server *server)
 	free(server);
 }
 
+/* Until v1.1, what is v3 now was r0: older clients and scripts ask for it, and /versions lists it. */
+static const struct http_alias aliases[] = {
+	{ STR_INIT("/_matrix/client/r0/"), STR_INIT("/_matrix/client/v3/") },
+	{ STR_INIT("/_matrix/media/r0/"), STR_INIT("/_matrix/media/v3/") },
+};
+
 bool server_listen(struct server *server, struct err *err)
 {
 	const struct server_setup *setup = server->setup;
@@ -137,6 +143,8 @@ bool server_listen(struct server *server, struct err *err)
 			.failed = setup->hooks.failed,
 		},
 		.tables = server_routes,
+		.aliases = aliases,
+		.alias_count = ARRAY_LEN(aliases),
 		.listeners = setup->listeners,
 		.listener_count = setup->listener_count,
 		.tls = setup->tls,

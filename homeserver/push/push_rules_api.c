@@ -47,12 +47,12 @@ static bool get_global(struct request *req, struct err *err)
 
 static bool find_rule(struct request *req, const struct push_rule **ret_rule, struct err *err)
 {
-	struct question question;
+	enum push_kind kind;
 	struct push_ruleset *rules;
 
-	if (!read_question(req, &question, err) || !own_rules(req, &rules, err))
+	if (!own_rules(req, &rules, err))
 		return false;
-	*ret_rule = push_rule_find(rules, question.kind, question.rule_id);
+	*ret_rule = push_kind_parse(path_param(req, "kind"), &kind) ? push_rule_find(rules, kind, path_param(req, "ruleId")) : NULL;
 	return *ret_rule || err_set(err, M_NOT_FOUND, "There is no such push rule");
 }
 

@@ -145,6 +145,49 @@ static bool may_delete(struct request *req, const struct room_info *room, nid_t 
 	return err_set(err, M_FORBIDDEN, "You may not delete this alias");
 }
 
+/* Takes the alias out of what m.room.canonical_alias says. false: it is not in there. */
+static bool without_alias(json_t *content, struct str alias)
+{
+	json_t *others = json_object_get(content, "alt_aliases");
+	bool found = str_eq(json_get_str(content, "alias"), alias);
+
+	if (found)
+		json_object_del(content, "alias");
+	for (size_t i = json_array_size(others); i-- > 0;) {
+		if (!json_is_string(json_array_get(others, i)) || !str_eq(json_str(json_array_get(others, i)), alias))
+			continue;
+		json_array_remove(others, i);
+		found = true;
+	}
+	return found;
+}
+
+/*
+ * client-server-api "Room aliases": the room's state names the alias no more, as far as who deletes it may say so; else it stays as it is, as that of any alias that
+ * is gone.
+ */
+static bool update_canonical(struct request *req, const struct room_info *room, struct str alias, struct err *err)
+{
+	struct event_draft draft = { .type = STR("m.room.canonical_alias"), .is_state = true };
+	struct sender sender = { req->user->nid, req->user->user_id, 0 };
+	struct str content, event_id;
+	struct event event;
+	int64_t root;
+	json_t *json;
+
+	if (!room_state_root(req->server->rooms, room->nid, &root, err) ||
+	    !room_state_event(req->server, room->nid, root, draft.type, STR(""), req->arena, &event, err))
+		return false;
+	if (!event.nid || event.redacted_by || !slice_get(event.json, STR("content"), &content))
+		return true;
+	if (!json_parse(content, req->arena, &json, err))
+		return false;
+	if (!without_alias(json, alias))
+		return true;
+	draft.content = json_text(json, req->arena);
+	return room_send(req->server, room, &sender, &draft, 1, req->arena, &event_id, err) || err->code == M_FORBIDDEN;
+}
+
 static bool delete_alias(struct request *req, struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;
@@ -159,7 +202,8 @@ static bool delete_alias(struct request *req, struct err *err)
 	if (!may_delete(req, &room, creator, err) || !db_acquire(req->server->pool, &db, err) ||
 	    !db_exec(db, &DELETE_ALIAS, DB_PARAMS(db_text(alias)), NULL, err))
 		return false;
-	return reply_empty(req);
+	db_release(TAKE(db));
+	return update_canonical(req, &room, alias, err) && reply_empty(req);
 }
 
 static void drop_json(void *json)

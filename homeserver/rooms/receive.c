@@ -176,21 +176,21 @@ static void move_extremities(struct reception *reception)
 	head->extremity_count = kept;
 }
 
-static bool resolve_current(struct reception *reception, struct err *err)
+static bool resolve_current(struct reception *reception, int64_t *ret_root, struct err *err)
 {
 	struct room_write *write = reception->write;
 	struct event *ends = ARENA_ARRAY(write->arena, write->after.extremity_count, struct event);
-	int64_t roots[ROOM_MAX_EXTREMITIES], root;
+	int64_t roots[ROOM_MAX_EXTREMITIES];
 
 	if (!events_load(write->server->events, write->after.extremities, write->after.extremity_count, write->arena, ends, err))
 		return false;
 	for (size_t i = 0; i < write->after.extremity_count; i++)
 		roots[i] = ends[i].nid == reception->event.nid || !ends[i].nid ? reception->event.root_after : ends[i].root_after;
-	return room_resolve(write, reception->set, roots, write->after.extremity_count, &root, err) &&
-	       room_write_current_state(write, reception->set, root, &reception->event, err);
+	return room_resolve(write, reception->set, roots, write->after.extremity_count, ret_root, err);
 }
 
-static void add_entry(struct reception *reception, int64_t root_before)
+/* Before the entries of what else changes by it: a gap that begins here begins before the event. */
+static void add_entry(struct reception *reception, int64_t root_after)
 {
 	const struct event *event = &reception->event;
 
@@ -202,8 +202,8 @@ static void add_entry(struct reception *reception, int64_t root_before)
 						.key = event->key,
 						.target = reception->receiving->target,
 						.seq = event->order.seq,
-						.root_before = root_before,
-						.root_after = reception->write->after.state_root,
+						.root_before = reception->write->after.state_root,
+						.root_after = root_after,
 						.membership = reception->membership,
 					});
 }
@@ -226,11 +226,11 @@ static bool load_edges(struct reception *reception, struct err *err)
 }
 
 /* An accepted redaction of an event by who may (rooms/v3.md "Handling redactions"): by power, or of the same server. */
-static bool apply_redaction(struct reception *reception, struct err *err)
+static bool apply_redaction(struct reception *reception, int64_t root, struct err *err)
 {
 	struct room_write *write = reception->write;
 	const struct pdu *pdu = &reception->receiving->pdu;
-	struct state_view *view = state_view_new(write->server, &write->room, write->after.state_root, write->arena);
+	struct state_view *view = state_view_new(write->server, &write->room, root, write->arena);
 	const struct power_levels *levels;
 	struct event target;
 	struct str sender = STR("");
@@ -256,15 +256,16 @@ static bool apply_redaction(struct reception *reception, struct err *err)
 static bool enter_room(struct reception *reception, struct err *err)
 {
 	struct room_write *write = reception->write;
-	int64_t root_before = write->after.state_root;
+	int64_t root;
 
 	move_extremities(reception);
 	write->after.depth = MAX(write->after.depth, reception->event.depth);
 	write->after.last_activity = MAX(write->after.last_activity, reception->event.origin_server_ts);
-	if (!resolve_current(reception, err) || !apply_redaction(reception, err))
+	if (!resolve_current(reception, &root, err) || !apply_redaction(reception, root, err))
 		return false;
-	add_entry(reception, root_before);
-	return room_write_adders(write, reception->set, &reception->event, &reception->receiving->pdu, reception->receiving->target,
+	add_entry(reception, root);
+	return room_write_current_state(write, reception->set, root, &reception->event, err) &&
+	       room_write_adders(write, reception->set, &reception->event, &reception->receiving->pdu, reception->receiving->target,
 	                         reception->membership, err);
 }
 

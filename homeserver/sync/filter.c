@@ -57,7 +57,7 @@ bool event_filter_parse(const json_t *json, struct arena *arena, struct event_fi
 		return err_set(err, M_BAD_JSON, "A filter is an object");
 	if (limit && !json_is_null(limit) && (!json_is_integer(limit) || json_integer_value(limit) < 0))
 		return err_set(err, M_BAD_JSON, "limit is no positive number");
-	filter.limit = json_integer_value(limit);
+	filter.limit = json_is_integer(limit) ? json_integer_value(limit) : -1;
 	if (url && !json_is_null(url) && !json_is_boolean(url))
 		return err_set(err, M_BAD_JSON, "contains_url is neither true nor false");
 	filter.contains_url = json_is_true(url) ? URL_WITH : json_is_false(url) ? URL_WITHOUT : URL_ANY;

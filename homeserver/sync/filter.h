@@ -11,7 +11,7 @@ struct str_list {
 };
 
 struct event_filter {
-	int64_t limit; /* 0: none given */
+	int64_t limit; /* -1: none given */
 	struct str_list types, not_types, senders, not_senders, rooms, not_rooms;
 	bool lazy_load_members, include_redundant_members, unread_thread_notifications;
 	enum { URL_ANY, URL_WITH, URL_WITHOUT } contains_url;

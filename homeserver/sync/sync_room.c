@@ -14,7 +14,7 @@ struct timeline {
 
 int64_t sync_timeline_limit(const struct sync *sync)
 {
-	int64_t limit = sync->filter.timeline.limit ? sync->filter.timeline.limit : DEFAULT_TIMELINE;
+	int64_t limit = sync->filter.timeline.limit >= 0 ? sync->filter.timeline.limit : DEFAULT_TIMELINE;
 
 	return MIN(limit, sync->server->options->filter_timeline_limit);
 }
@@ -128,8 +128,8 @@ static bool read_timeline(struct sync *sync, const struct room_section *section,
 		return true;
 	timeline.events = ARENA_ARRAY(sync->arena, limit + 1, struct event);
 	if (section->only) {
-		if (!take_page(sync, section, section->only, 1, limit, &timeline, err))
-			return false;
+		if (limit && wanted(sync, &sync->filter.timeline, section->only))
+			timeline.events[timeline.count++] = *section->only;
 		*ret_timeline = timeline;
 		return true;
 	}
@@ -153,6 +153,8 @@ static bool read_timeline(struct sync *sync, const struct room_section *section,
 	if (count == (size_t)page.limit && !timeline.limited)
 		timeline.limited = true;
 	reverse(timeline.events, timeline.count);
+	/* What a client has of an earlier stay does not follow on. */
+	timeline.limited |= section->gap.newly_joined && !sync->initial;
 	*ret_timeline = timeline;
 	return true;
 }

@@ -120,17 +120,19 @@ static bool write_joined(struct sync *sync, const struct user_room *room, struct
 	return true;
 }
 
-/* Some of it is no news to who was not there, as that a ban is over. */
+/* News to whose client knows of the room, as by an invite; some of it to others, too, but not that a ban is over. */
 static bool find_only(struct sync *sync, const struct user_room *room, struct room_section *section, struct err *err)
 {
 	struct event *event = ARENA_NEW(sync->arena, struct event);
-	bool visible = false;
+	enum membership before;
+	bool visible;
 
 	if (!event_load(sync->server->events, room->event, sync->arena, event, err) ||
-	    !visibility_filter(sync->server, &section->info, &section->reader, event, 1, sync->arena, &visible, err))
+	    !visibility_filter(sync->server, &section->info, &section->reader, event, 1, sync->arena, &visible, err) ||
+	    !membership_at(sync->server, room->room, section->gap.root_before, sync->user->user_id, &before, err))
 		return false;
-	section->only = visible ? event : NULL;
-	section->left = visible;
+	section->left = event->nid && (visible || before == MEMBERSHIP_JOIN || before == MEMBERSHIP_INVITE || before == MEMBERSHIP_KNOCK);
+	section->only = section->left ? event : NULL;
 	return true;
 }
 

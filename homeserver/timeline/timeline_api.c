@@ -193,11 +193,11 @@ static bool get_messages(struct request *req, struct err *err)
 	int64_t limit;
 	bool end;
 
-	if (!read_direction(req, &page.backwards, err) || !query_int(req, "limit", 1, INT64_MAX, DEFAULT_LIMIT, &limit, err) || !open_room(&scroll, err) ||
+	if (!open_room(&scroll, err) || !read_direction(req, &page.backwards, err) || !query_int(req, "limit", 1, INT64_MAX, DEFAULT_LIMIT, &limit, err) ||
 	    !read_place(&scroll, "from", page.backwards ? EVENT_ORDER_END : EVENT_ORDER_START, &from, err) ||
 	    !read_place(&scroll, "to", page.backwards ? EVENT_ORDER_START : EVENT_ORDER_END, &page.to, err))
 		return false;
-	limit = scroll.filter.limit ? MIN(limit, scroll.filter.limit) : limit;
+	limit = scroll.filter.limit > 0 ? MIN(limit, scroll.filter.limit) : limit;
 	at = from;
 	if (!read_events(&scroll, page, (size_t)MIN(limit, MAX_LIMIT), &at, &end, err))
 		return false;

@@ -28,6 +28,19 @@ static void hide_query(const char *target)
 		query[1] = 0;
 }
 
+static void resolve_alias(const struct http *http, struct exchange *ex)
+{
+	for (size_t i = 0; i < http->alias_count; i++) {
+		const struct http_alias *alias = &http->aliases[i];
+
+		assert(alias->name.len == alias->meant.len);
+		if (!str_starts_with(ex->path, alias->name))
+			continue;
+		memcpy(ex->target + (ex->path.ptr - ex->target), alias->meant.ptr, alias->meant.len);
+		return;
+	}
+}
+
 void *exchange_begin(void *cls UNUSED, const char *target, struct MHD_Connection *connection)
 {
 	size_t len = target ? strlen(target) : 0;
@@ -43,6 +56,7 @@ void *exchange_begin(void *cls UNUSED, const char *target, struct MHD_Connection
 	http = exchange_http(ex);
 	ex->serial = ++http->serial;
 	uri_split((struct str){ ex->target, len }, &ex->path, &ex->query);
+	resolve_alias(http, ex);
 	return ex;
 }
 

@@ -228,10 +228,17 @@ struct http_listener {
 };
 
 /* What it points to is copied, except the routes, which live as long as the server. */
+/* Paths that begin with `name` are taken as if they began with `meant`, which is as long. */
+struct http_alias {
+	struct str name, meant;
+};
+
 struct http_config {
 	struct server *server;
 	struct http_hooks hooks;
 	const struct route *const *tables; /* NULL-terminated */
+	const struct http_alias *aliases;  /* outlive the server */
+	size_t alias_count;
 	const struct http_listener *listeners;
 	size_t listener_count;
 	struct tls *tls; /* of listeners with TLS; outlives the server */

@@ -258,6 +258,8 @@ struct http {
 	struct server *server;
 	struct http_hooks hooks;
 	struct router *router;
+	const struct http_alias *aliases;
+	size_t alias_count;
 	struct listener *listeners;
 	size_t listener_count;
 	struct io_thread *io, *tls_io; /* NULL: no such listener */

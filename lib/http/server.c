@@ -104,6 +104,8 @@ static bool start(struct http *http, const struct http_config *config, struct er
 	if (tls && !config->tls)
 		return err_set(err, M_UNKNOWN, "a listener with TLS needs a certificate");
 	http->tls = config->tls;
+	http->aliases = config->aliases;
+	http->alias_count = config->alias_count;
 	if (!router_new(config->tables, config->max_body ? config->max_body : DEFAULT_BODY, &http->router, err) ||
 	    !open_listeners(http, config, err))
 		return false;

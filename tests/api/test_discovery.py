@@ -118,3 +118,13 @@ def test_errors_are_json_and_say_so(nobody):
     response = nobody.send("GET", "/_matrix/client/v3/account/whoami")
     assert response.headers["Content-Type"].split(";")[0] == "application/json"
     assert set(response.json()) >= {"errcode", "error"}
+
+
+def test_what_older_versions_call_r0_is_there_too(ana, room):
+    """/versions lists them, and scripts of that time still ask so."""
+    assert ana.get("/_matrix/client/r0/account/whoami")["user_id"] == ana.user_id
+    assert room in ana.get("/_matrix/client/r0/joined_rooms")["joined_rooms"]
+    assert ana.put("/_matrix/client/r0/rooms/{}/send/m.room.message/r0", room, body={"msgtype": "m.text", "body": "x"})["event_id"]
+    assert ana.get("/_matrix/media/r0/config") == ana.get("/_matrix/media/v3/config")
+    assert ana.send("GET", "/_matrix/client/r0/nonsense").json()["errcode"] == "M_UNRECOGNIZED"
+    assert ana.send("GET", "/_matrix/client/r0").status_code == 404

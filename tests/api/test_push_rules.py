@@ -154,6 +154,11 @@ def test_an_unknown_kind_is_refused(ana):
         put(ana, "nonsense", "mine")
 
 
+def test_of_an_unknown_kind_there_is_no_rule(ana):
+    with refused(404, "M_NOT_FOUND"):
+        ana.get("/pushrules/global/postcontent/.m.rule.message")
+
+
 def test_default_rules_are_switched_but_not_deleted(ana):
     path = ("/pushrules/global/underride/{}", ".m.rule.message")
     assert ana.get(path[0] + "/enabled", path[1]) == {"enabled": True}

@@ -195,6 +195,17 @@ def test_an_alias_is_made_found_listed_and_taken_away(ana, bob, nobody, public_r
     assert ana.get("/rooms/{}/aliases", public_room) == {"aliases": []}
 
 
+def test_an_alias_that_is_taken_away_is_the_canonical_one_no_more(ana, bob, room, alias):
+    for name in (alias, "#other-" + alias[1:]):
+        bob.put("/directory/room/{}", name, body={"room_id": room})
+    other = "#other-" + alias[1:]
+    ana.set_state(room, "m.room.canonical_alias", {"alias": alias, "alt_aliases": [other, alias], "kept": 1})
+    bob.delete("/directory/room/{}", other)  # the room's state is not bob's to set
+    assert ana.state(room, "m.room.canonical_alias") == {"alias": alias, "alt_aliases": [other, alias], "kept": 1}
+    ana.delete("/directory/room/{}", alias)
+    assert ana.state(room, "m.room.canonical_alias") == {"alt_aliases": [other], "kept": 1}
+
+
 def test_an_alias_in_use_is_a_conflict(ana, bob, public_room, alias):
     ana.put("/directory/room/{}", alias, body={"room_id": public_room})
     with refused(409, "M_UNKNOWN"):

@@ -347,6 +347,7 @@ def test_leaving_and_joining_again_in_one_gap_is_newly_joined(ana, bob, public_r
     bob.join(public_room)
     ana.say(public_room, "welcome back")
     answer = bob.sync(since, filter=limit(2))
+    assert joined(bob.sync(since, filter=limit(100)), public_room)["timeline"]["limited"], "what bob has of before does not follow on"
     assert not left(answer, public_room)
     assert bodies(timeline(answer, public_room)) == ["welcome back"]
     state = state_of(answer, public_room)
@@ -396,6 +397,15 @@ def test_an_invite_made_and_withdrawn_in_one_gap_leaves_no_invite(ana, bob):
     ana.kick(room, bob)
     answer = bob.sync(since)
     assert not invited(answer, room)
+
+
+def test_an_invite_that_ended_in_a_ban_is_gone(ana, bob):
+    room = ana.create_room(invite=[bob.user_id])
+    since = bob.sync()["next_batch"]
+    ana.kick(room, bob)
+    ana.ban(room, bob)
+    (event,) = timeline(bob.sync(since), room, left)
+    assert event["content"]["membership"] == "ban"
 
 
 def test_a_forgotten_room_stays_away(ana, bob, room):

@@ -255,3 +255,10 @@ def test_scrolling_back_brings_members_too(ana, crowd):
     assert [event["state_key"] for event in page["state"]] == [users[2].user_id]
     context = ana.get("/rooms/{}/context/{}", room, ids(page["chunk"])[0], query={"limit": 0, "filter": LAZY})
     assert {event["state_key"] for event in context["state"] if event["type"] == "m.room.member"} == {users[2].user_id}
+
+
+def test_a_timeline_may_be_left_out(ana, busy_room):
+    answer = ana.sync(filter=room_filter(timeline={"limit": 0}))
+    part = joined(answer, busy_room)
+    assert part["timeline"]["events"] == [] and part["timeline"]["limited"] is True
+    assert state_of(answer, busy_room)["m.room.topic", ""]["content"] == {"topic": "busy"}

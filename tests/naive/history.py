@@ -79,6 +79,8 @@ class History:
         if base < len(self.room):
             self.room.bases[event_id] = base
         self.witness()
+        if base < len(self.room) - 1:  # Of two events of one millisecond either may stand: what was resolved is the server's to say.
+            self.room.states[-1] = self.ana.all_state(self.room.room_id)
         return verdict, event_id
 
     def text(self):
@@ -169,9 +171,11 @@ class History:
 
     # Steps: the other server's
 
-    def some_base(self):
-        """How many of the room's events the other server has seen: after the last of them its own is to come."""
+    def some_base(self, settled):
+        """How many of the room's events the other server has seen: after the last of them its own is to come. Settled: since when nobody came or went."""
         first = self.room.index[self.room.state_at(len(self.room))["m.room.member", self.remote]["event_id"]] + 1
+        if settled:
+            first = 1 + max(position for position, event in enumerate(self.room.events) if event["type"] == "m.room.member")
         base = self.rng.randrange(max(first, len(self.room) - 8), len(self.room) + 1)
         while self.room.events[base - 1]["event_id"] in self.room.bases:
             base -= 1
@@ -180,14 +184,14 @@ class History:
     def late_message(self):
         if not self.entrance:
             return None
-        base = self.some_base()
+        base = self.some_base(settled=True)
         verdict, _ = self.receive("m.room.message", {"msgtype": "m.text", "body": self.text()}, base)
         assert verdict == "accepted", verdict
         return f"{self.remote} sends a message on {base} events"
 
     def late_state(self):
         """From here on the room's state is what was resolved, which this model does not know."""
-        base = self.some_base()
+        base = self.some_base(settled=False)
         event_type, state_key, content = self.rng.choice(
             [
                 ("m.room.topic", "", {"topic": self.text()}),
