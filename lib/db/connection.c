@@ -22,7 +22,8 @@ static const char *const keywords[] = { "fallback_application_name", "tcp_user_t
 					"client_encoding",           NULL };
 
 /*
- * Plans follow the indexes, not the statistics: a young table has none, and a plan that was made then would stay. What reads whole tables sets these back
+ * Plans follow the indexes, not the statistics: a young table has none, and a plan that was made then would stay. So none is made anew for other parameters
+ * either, which costs as much as it takes to run most statements. What reads whole tables sets these back
  * (DB_PLAN_FREELY).
  */
 static const struct db_statement SETUP = {
@@ -34,14 +35,14 @@ static const struct db_statement SETUP = {
 	       " pg_encoding_to_char(d.encoding)::text, d.datcollate::text, d.datctype::text,"
 	       " d.datlocprovider = 'i', pg_is_in_recovery(), d.datname::text,"
 	       " (SELECT count(set_config(name, 'off', false)) FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_sort',"
-	       " 'enable_hashjoin', 'enable_mergejoin']) AS name)"
+	       " 'enable_hashjoin', 'enable_mergejoin']) AS name), set_config('plan_cache_mode', 'force_generic_plan', false)"
 	       " FROM pg_database d, current_setting('synchronous_commit') s WHERE d.datname = current_database()",
 };
 
 const struct db_statement DB_PLAN_FREELY = {
 	.name = "db_plan_freely",
-	.sql = "SELECT set_config(name, 'on', false) FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_sort', 'enable_hashjoin',"
-	       " 'enable_mergejoin']) AS name",
+	.sql = "SELECT set_config(name, 'on', false), set_config('plan_cache_mode', 'auto', false)"
+	       " FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_sort', 'enable_hashjoin', 'enable_mergejoin']) AS name",
 };
 
 bool unavailable(struct err *err, int64_t retry_after_ms, const char *fmt, ...)
