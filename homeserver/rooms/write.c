@@ -82,8 +82,8 @@ static bool add_member(struct room_write *write, struct write_set *set, const st
 			                                      .key = delta->key,
 			                                      .target = user,
 			                                      .seq = cause->order.seq,
-			                                      .root_before = write->after.state_root,
-			                                      .root_after = write->after.state_root,
+			                                      .root_before = root,
+			                                      .root_after = root,
 			                                      .membership = delta->membership_after });
 	return true;
 }

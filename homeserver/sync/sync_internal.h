@@ -179,6 +179,6 @@ struct room_section {
 	struct reader reader;
 	struct room_gap gap;
 	bool left;
-	const struct event *only; /* of a room in which the user was not during the gap: what became of them. NULL: they were */
+	struct event *only; /* of a room in which the user was not during the gap: what became of them. NULL: they were */
 };
 bool sync_write_room(struct sync *sync, const struct room_section *section, struct buf *out, bool *ret_news, struct err *err);

@@ -128,7 +128,7 @@ static bool read_timeline(struct sync *sync, const struct room_section *section,
 		return true;
 	timeline.events = ARENA_ARRAY(sync->arena, limit + 1, struct event);
 	if (section->only) {
-		if (limit && wanted(sync, &sync->filter.timeline, section->only))
+		if (limit && section->only->nid && wanted(sync, &sync->filter.timeline, section->only))
 			timeline.events[timeline.count++] = *section->only;
 		*ret_timeline = timeline;
 		return true;

@@ -120,22 +120,6 @@ static bool write_joined(struct sync *sync, const struct user_room *room, struct
 	return true;
 }
 
-/* News to whose client knows of the room, as by an invite; some of it to others, too, but not that a ban is over. */
-static bool find_only(struct sync *sync, const struct user_room *room, struct room_section *section, struct err *err)
-{
-	struct event *event = ARENA_NEW(sync->arena, struct event);
-	enum membership before;
-	bool visible;
-
-	if (!event_load(sync->server->events, room->event, sync->arena, event, err) ||
-	    !visibility_filter(sync->server, &section->info, &section->reader, event, 1, sync->arena, &visible, err) ||
-	    !membership_at(sync->server, room->room, section->gap.root_before, sync->user->user_id, &before, err))
-		return false;
-	section->left = event->nid && (visible || before == MEMBERSHIP_JOIN || before == MEMBERSHIP_INVITE || before == MEMBERSHIP_KNOCK);
-	section->only = section->left ? event : NULL;
-	return true;
-}
-
 /* Who was in the room during the gap sees it up to where the stay ended; who was not, as after an invite, only what became of them. */
 static bool end_gap(struct sync *sync, const struct user_room *room, struct room_section *section, struct err *err)
 {
@@ -143,8 +127,10 @@ static bool end_gap(struct sync *sync, const struct user_room *room, struct room
 	enum membership before;
 
 	section->left = true;
-	if (room->left_seq <= gap->seq_before)
-		return find_only(sync, room, section, err);
+	if (room->left_seq <= gap->seq_before) {
+		section->only = ARENA_NEW(sync->arena, struct event);
+		return event_load(sync->server->events, room->event, sync->arena, section->only, err);
+	}
 	gap->seq_now = room->left_seq;
 	gap->root_now = room->left_root;
 	if (sync->initial)
@@ -171,8 +157,6 @@ static bool write_left(struct sync *sync, const struct user_room *room, struct b
 		return true;
 	if (!end_gap(sync, room, &section, err))
 		return false;
-	if (!section.left)
-		return true;
 	slice_write_string(out, section.info.room_id);
 	BUF_LIT(out, ":{");
 	if (!sync_write_room(sync, &section, out, &news, err))

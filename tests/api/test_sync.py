@@ -408,6 +408,14 @@ def test_an_invite_that_ended_in_a_ban_is_gone(ana, bob):
     assert event["content"]["membership"] == "ban"
 
 
+def test_the_end_of_a_ban_is_told(ana, bob, room):
+    ana.ban(room, bob)
+    since = bob.now()
+    ana.unban(room, bob)
+    (event,) = timeline(bob.sync(since), room, left)
+    assert event["content"]["membership"] == "leave"
+
+
 def test_a_forgotten_room_stays_away(ana, bob, room):
     bob.leave(room)
     since = bob.now()
