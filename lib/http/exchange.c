@@ -192,7 +192,7 @@ static enum http_method parse_method(struct str name)
 struct framing {
 	struct str length, encoding;
 	unsigned lengths, encodings;
-	bool expects_continue;
+	bool expects_continue, bad_name;
 };
 
 static enum MHD_Result read_framing(void *context, enum MHD_ValueKind kind UNUSED, const char *name, size_t name_len,
@@ -201,6 +201,7 @@ static enum MHD_Result read_framing(void *context, enum MHD_ValueKind kind UNUSE
 	struct framing *framing = context;
 	struct str key = { name, name_len }, text = { value, value_len };
 
+	framing->bad_name |= str_ends_with(key, STR(" ")) || str_ends_with(key, STR("\t"));
 	if (str_eq_ascii_nocase(key, STR("Content-Length"))) {
 		framing->length = text;
 		framing->lengths++;
@@ -215,7 +216,8 @@ static enum MHD_Result read_framing(void *context, enum MHD_ValueKind kind UNUSE
 
 /*
  * RFC 9112, section 6.3. libmicrohttpd takes the first Content-Length, and chunks before a length: where the two
- * disagree, a proxy in front may have seen another end of this request, and what follows may not be what it seems.
+ * disagree, a proxy in front may have seen another end of this request, and what follows may not be what it seems. The
+ * same where it does not know a header for the space before its colon (section 5.1).
  */
 static bool check_framing(struct exchange *ex, struct err *err)
 {
@@ -223,7 +225,8 @@ static bool check_framing(struct exchange *ex, struct err *err)
 	int64_t length = 0;
 
 	MHD_get_connection_values_n(ex->connection, MHD_HEADER_KIND, read_framing, &framing);
-	if (framing.lengths + framing.encodings > 1 || (framing.lengths && !str_to_int64(framing.length, &length)) ||
+	if (framing.bad_name || framing.lengths + framing.encodings > 1 ||
+	    (framing.lengths && !str_to_int64(framing.length, &length)) ||
 	    (framing.encodings && !str_eq_ascii_nocase(framing.encoding, STR("chunked"))))
 		return err_status(err, 400, M_UNKNOWN, "The length of the body is not clear");
 	ex->has_length = framing.lengths;

@@ -550,13 +550,14 @@ static void reads_chunks(void **state UNUSED)
 	test_close(&client);
 }
 
-/* RFC 9112, section 11.2: request smuggling. */
+/* RFC 9112, sections 5.1 and 11.2: request smuggling. */
 static void refuses_unclear_lengths(void **state UNUSED)
 {
 	static const char *const headers[] = {
 		"Content-Length: 2\r\nContent-Length: 2\r\n", "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
 		"Transfer-Encoding: gzip, chunked\r\n",       "Transfer-Encoding: identity\r\n",
-		"Content-Length: 0\r\nContent-Length: 5\r\n",
+		"Content-Length: 0\r\nContent-Length: 5\r\n",     "Content-Length : 2\r\n",
+		"Transfer-Encoding\t: chunked\r\n",              "X-Anything : 1\r\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
