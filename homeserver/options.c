@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include "db/db.h"
 #include "matrix/identifiers.h"
 #include "matrix/room_version.h"
 
@@ -157,13 +158,14 @@ static void check_row(struct listeners *listeners, const struct options *options
 static void make_listeners(struct config *config, struct options *options, struct arena *arena)
 {
 	static const struct listener_row fallback = { .port = DEFAULT_PORT };
-	struct listeners listeners = { .arena = arena, .config = config, .place = config_place(config, "listeners") };
+	struct listeners listeners = { .arena = arena, .config = config };
 
 	for (size_t i = 0; i < options->listener_rows.count; i++) {
 		const struct listener_row *row = &options->listener_rows.items[i];
 
 		if (row->type == LISTENER_MANHOLE)
 			continue;
+		listeners.place = config_item_place(config, "listeners", i);
 		check_row(&listeners, options, row);
 		add_row(&listeners, row);
 	}
@@ -296,6 +298,9 @@ static void finish(struct config *config, struct options *options, struct arena 
 	if (!room_version_find(options->default_room_version))
 		config_raise(config, config_place(config, "default_room_version"), CONFIG_ERROR,
 			     "There is no room version '%.*s'", STR_ARG(options->default_room_version));
+	if (options->postgresql.len && !db_conninfo_valid(options->postgresql))
+		config_raise(config, config_place(config, "postgresql"), CONFIG_ERROR,
+			     "'postgresql' is no connection string or URI of libpq");
 	if (!options->media_store_path.len)
 		options->media_store_path = str_printf(arena, "%.*s/media_store", STR_ARG(options->data_directory));
 	if (!config_given(config, "rc_admin_redaction"))

@@ -115,8 +115,8 @@ const struct config_option options_table[] = {
 		 "servers on one database "
 		 "share the load. By default Hearth runs a PostgreSQL of its own in its data directory. Or "
 		 "postgresql_path: a file that holds it." },
-	{ "database_connections", AT(INT, database_connections), .fallback = "12", .min = 3, .max = 1000,
-	  .doc = "Connections to the database at most." },
+	{ "database_connections", AT(INT, database_connections), .fallback = "12", .min = 4, .max = 1000,
+	  .doc = "Connections to the database at most. Three are in use all the time." },
 	{ "cache_memory", AT(SIZE, cache_memory), .fallback = "32M", .min = 1 << 20,
 	  .doc = "What all caches may take together." },
 

@@ -238,6 +238,16 @@ static void contradictions_have_lines(void **state UNUSED)
 			   "registrations_require_3pid: [email]\n"),
 		  STR_INIT("warning 4 Sign-up is off, for this release cannot check what 'registrations_require_3pid' "
 			   "asks for") },
+		{ STR_INIT("server_name: a\nlisteners:\n- port: 1\n- port: 2\n  bind_addresses: [here]\n"),
+		  STR_INIT("error 4 'here' is no IP address to listen on") },
+		{ STR_INIT("server_name: a\nlisteners:\n- {port: 1}\n\n- {port: 2, tls: true}\n"),
+		  STR_INIT("error 5 A listener with TLS needs tls_certificate_path and tls_private_key_path") },
+		{ STR_INIT("server_name: a\npostgresql: 'postgresql://u:secret@[::1/db'\n"),
+		  STR_INIT("error 2 'postgresql' is no connection string or URI of libpq") },
+		{ STR_INIT("server_name: a\npostgresql: 'password=secret host'\n"),
+		  STR_INIT("error 2 'postgresql' is no connection string or URI of libpq") },
+		{ STR_INIT("server_name: a\ndatabase_connections: 3\n"), /* all taken by threads of the server's own */
+		  STR_INIT("error 2 'database_connections' must be from 4 to 1000") },
 		{ STR_INIT("server_name: a\ncache_memory: 5\n"),
 		  STR_INIT("error 2 'cache_memory' must be 1048576 or more") },
 	};

@@ -20,6 +20,7 @@
 struct given {
 	const char *path;
 	struct config_place place;
+	const struct node *node;
 };
 
 struct config {
@@ -507,14 +508,14 @@ static bool is_group(const struct config_option *table, struct str path)
 	return false;
 }
 
-static void mark_given(struct scope *scope, const struct config_option *option, const struct config_place *place)
+static void mark_given(struct scope *scope, const struct config_option *option, const struct node *key, const struct node *node)
 {
 	struct config *config = scope->config;
 
 	scope->given[option - scope->table] = true;
 	if (scope->is_root)
 		*ARENA_PUSH(config->arena, config->given, config->given_count, config->given_cap) =
-			(struct given){ option->path, *place };
+			(struct given){ option->path, key->place, node };
 }
 
 static void read_value(struct scope *scope, const struct config_option *option, const struct node *key,
@@ -525,7 +526,7 @@ static void read_value(struct scope *scope, const struct config_option *option, 
 			     "'%.*s%.*s' is not used here: %s", STR_ARG(scope->label), STR_ARG(key->text), option->doc);
 	if (option->type == CONFIG_UNUSED || (node_is_null(node) && !(option->flags & CONFIG_NULL_IS_FOREVER)))
 		return; /* `old_signing_keys:` and nothing: as if it were not there */
-	mark_given(scope, option, &key->place);
+	mark_given(scope, option, key, node);
 	if (read_typed(scope, option, node) && option->check && !option->items)
 		option->check(scope->config, &node->place, member(scope, option));
 }
@@ -558,7 +559,7 @@ static void read_secret_file(struct scope *scope, const struct config_option *op
 			     STR_ARG(scope->label), option->path, option->path);
 		return;
 	}
-	mark_given(scope, option, &key->place);
+	mark_given(scope, option, key, node);
 	if (node->type != NODE_SCALAR || !node->text.len || memchr(node->text.ptr, 0, node->text.len)) {
 		config_raise(config, &node->place, CONFIG_ERROR, "'%.*s%s_path' must be a path", STR_ARG(scope->label),
 			     option->path);
@@ -682,6 +683,13 @@ const struct config_place *config_place(const struct config *config, const char 
 	const struct given *given = find_given(config, path);
 
 	return given ? &given->place : &config->first;
+}
+
+const struct config_place *config_item_place(const struct config *config, const char *path, size_t index)
+{
+	const struct given *given = find_given(config, path);
+
+	return given && index < given->node->count ? &given->node->items[index]->place : config_place(config, path);
 }
 
 /* Reloading */

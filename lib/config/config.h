@@ -131,6 +131,8 @@ bool config_ok(const struct config *config); /* no errors */
  * config_read. */
 bool config_given(const struct config *config, const char *path);
 const struct config_place *config_place(const struct config *config, const char *path);
+/* The same of an item of a list or map of maps that the table names. */
+const struct config_place *config_item_place(const struct config *config, const char *path, size_t index);
 /* Raises a fault at a place. Always false, also for warnings. */
 bool config_raise(struct config *config, const struct config_place *place, enum config_severity severity,
 		  const char *fmt, ...) PRINTF_LIKE(4, 5);

@@ -151,6 +151,15 @@ bool connection_is_alive(struct db *db)
 	return false;
 }
 
+bool db_conninfo_valid(struct str conninfo)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	PQconninfoOption *parsed = PQconninfoParse(str_cstr(arena, conninfo), NULL);
+
+	PQconninfoFree(parsed);
+	return parsed != NULL;
+}
+
 static void ignore_notice(void *context UNUSED, const PGresult *notice UNUSED)
 {
 }

@@ -123,6 +123,9 @@ static inline UNUSED struct db_param db_with_nulls(struct db_param array, const 
 	return array;
 }
 
+/* Whether libpq can read it; not whether there is a database. What libpq would say about it may quote a password. */
+bool db_conninfo_valid(struct str conninfo);
+
 struct db_pool_config {
 	struct str conninfo; /* libpq connection string */
 	size_t size;         /* connections at most */
