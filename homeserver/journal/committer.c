@@ -10,6 +10,7 @@
 #define MAX_PUT_OFF     2
 #define MAX_RERUNS      10
 #define RECONNECT_TRIES 20
+#define RETRY_MS        1000
 
 static const struct db_statement SELECT_BATCH = {
 	"journal_select_batch",
@@ -527,7 +528,9 @@ static void resolve_unknown(struct work *work, struct batch batch, struct err *e
 	bool happened = false;
 
 	if (!commit_happened(work, &happened) || !happened) {
-		err_status(err, 503, M_UNKNOWN, "The database was not available");
+		if (err->status != 503) /* else it says why the connection was lost */
+			err_status(err, 503, M_UNKNOWN, "The database is not available");
+		err->retry_after_ms = RETRY_MS;
 		fail_all(batch, err);
 		return;
 	}

@@ -587,6 +587,21 @@ static void bad_values_are_refused_by_the_server(void **state)
 	OK(db_exec(db, &ECHO, DB_PARAMS(db_text(STR("fine"))), NULL, &err));
 }
 
+/* A full disk, no memory: it passes, and the connection is still good. */
+static void what_the_server_runs_out_of_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct db *db = acquire(f);
+	struct err fault = { 0 };
+
+	assert_false(db_exec_script(db, STR("DO $$ BEGIN RAISE disk_full; END $$"), &fault));
+	assert_int_equal(fault.status, 503);
+	assert_true(fault.retry_after_ms > 0);
+	assert_string_equal(db_sqlstate(db), "53100");
+	assert_false(db_is_broken(db));
+	db_release(db);
+}
+
 static void migrations_run_once(void **state)
 {
 	static const struct migration all[] = {
@@ -715,6 +730,7 @@ int main(void)
 		CASE(a_listening_connection_is_not_lent_again),
 		CASE(databases_that_would_sort_otherwise_are_refused),
 		CASE(bad_values_are_refused_by_the_server),
+		CASE(what_the_server_runs_out_of_is_told),
 		CASE(migrations_run_once),
 		CASE(migrations_run_once_among_many),
 		CASE(a_migration_that_fails_leaves_nothing),

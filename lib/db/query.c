@@ -67,6 +67,9 @@ bool query_raise(struct db *db, const char *name, const PGresult *result, struct
 		db->broken = true;
 		return unavailable(err, 1000, "%s: %s", name, text);
 	}
+	/* Insufficient resources: its disk is full, or its memory. */
+	if (in_class(db, "53"))
+		return unavailable(err, 1000, "%s: %s", name, text);
 	/* PostgreSQL's text holds no NUL, which JSON and percent-encoding let a client write: nothing stored can have it. */
 	if (in_class(db, "22021"))
 		return err_set(err, M_INVALID_PARAM, "A text holds what cannot be stored, such as a NUL");

@@ -76,6 +76,8 @@ class Writer(threading.Thread):
                 if response.status_code < 500 and response.status_code != 429:
                     raise Refused(response)
                 assert response.json()["errcode"] and response.json()["error"], "not in the standard form"
+                if response.status_code == 503:
+                    assert int(response.headers["Retry-After"]) > 0, "it passes: the client is to be told when to come again"
             except requests.ConnectionError:
                 self.answers["no answer"] = self.answers.get("no answer", 0) + 1
             assert time.monotonic() < deadline, f"{method} {path[0]} was not answered for {RETRY_SECONDS} seconds"
