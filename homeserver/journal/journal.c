@@ -90,12 +90,24 @@ static bool tail_extend(struct journal *journal, const struct journal_entry *ent
 	return true;
 }
 
+/* Hooks are added while the follower runs already. */
+static size_t copy_hooks(struct journal *journal, struct applied_hook *ret_hooks, int64_t *ret_pos)
+{
+	LOCKED(&journal->apply);
+
+	memcpy(ret_hooks, journal->hooks, journal->hook_count * sizeof(*ret_hooks));
+	*ret_pos = journal->position;
+	return journal->hook_count;
+}
+
 static void run_applied_hooks(struct journal *journal)
 {
-	int64_t pos = journal_position(journal);
+	struct applied_hook hooks[MAX_OBSERVERS];
+	int64_t pos;
+	size_t count = copy_hooks(journal, hooks, &pos);
 
-	for (size_t i = 0; i < journal->hook_count; i++)
-		journal->hooks[i].fn(journal->hooks[i].context, pos);
+	for (size_t i = 0; i < count; i++)
+		hooks[i].fn(hooks[i].context, pos);
 }
 
 void journal_apply(struct journal *journal, const struct journal_entry *entries, size_t count)
