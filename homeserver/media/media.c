@@ -3,6 +3,8 @@
 #include "media/media_internal.h"
 #include "options.h"
 
+#define BUSY_MS 1000 /* what one is asked to wait who has too many uploads under way */
+
 /* Called with the journal's apply lock. */
 static void observe(void *context, const struct journal_entry *entry)
 {
@@ -37,8 +39,32 @@ void media_free(struct media *media)
 	if (!media)
 		return;
 	media_folder_close(&media->folder);
+	idmap_done(&media->uploads);
 	mutex_done(&media->lock);
 	free(media);
+}
+
+bool media_upload_begin(struct media *media, nid_t user, size_t max, struct err *err)
+{
+	uintptr_t count;
+	LOCKED(&media->lock);
+
+	count = (uintptr_t)idmap_get(&media->uploads, user);
+	if (count >= max)
+		return err_limited(err, BUSY_MS);
+	idmap_put(&media->uploads, user, (void *)(count + 1));
+	return true;
+}
+
+void media_upload_end(struct media *media, nid_t user)
+{
+	uintptr_t count;
+	LOCKED(&media->lock);
+
+	count = (uintptr_t)idmap_remove(&media->uploads, user);
+	assert(count > 0);
+	if (count > 1)
+		idmap_put(&media->uploads, user, (void *)(count - 1));
 }
 
 struct str media_entry_id(struct str server_name, struct str media_id, struct arena *arena)

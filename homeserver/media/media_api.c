@@ -41,8 +41,7 @@ static bool begin_upload(struct request *req, struct media_row *row, struct err 
 	return true;
 }
 
-/* Takes the body in; it is on disk afterwards. */
-static bool receive(struct request *req, struct media_content *ret_content, struct err *err)
+static bool receive_file(struct request *req, struct media_content *ret_content, struct err *err)
 {
 	uint64_t max = (uint64_t)req->server->options->max_upload_size;
 	CLEANUP(media_file_free) struct media_file *file = NULL;
@@ -59,6 +58,20 @@ static bool receive(struct request *req, struct media_content *ret_content, stru
 			return false;
 	} while (chunk.len);
 	return media_file_keep(file, ret_content, err);
+}
+
+/* Takes the body in; it is on disk afterwards. Of the workers for uploads nobody can have more than a quarter. */
+static bool receive(struct request *req, struct media_content *ret_content, struct err *err)
+{
+	struct media *media = req->server->media;
+	size_t most = (size_t)MAX(req->server->options->workers / 4, 1);
+	bool ok;
+
+	if (!media_upload_begin(media, req->user->nid, most, err))
+		return false;
+	ok = receive_file(req, ret_content, err);
+	media_upload_end(media, req->user->nid);
+	return ok;
 }
 
 /* A new ID, at the user's server. */

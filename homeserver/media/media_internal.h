@@ -59,11 +59,12 @@ bool media_reserve(struct server *server, const struct media_row *row, int64_t m
 /* Gives a reserved ID its content. *ret_filled is false if it is not reserved (any more). */
 bool media_fill(struct server *server, const struct media_row *row, bool *ret_filled, struct err *err);
 
-/* ---- downloads that wait for a content: media.c ---- */
+/* ---- uploads under way, and downloads that wait for a content: media.c ---- */
 
 struct media {
 	struct media_folder folder;
 	struct mutex lock; /* guards what follows */
+	struct idmap uploads; /* by user: how many are under way */
 	uint64_t changes;  /* seen in the journal */
 	struct media_wait *waiting;
 };
@@ -76,6 +77,10 @@ struct media_wait {
 	int64_t deadline_ms;
 	char *id; /* media_entry_id's */
 };
+
+/* An upload holds a worker for as long as its client takes: M_LIMIT_EXCEEDED is for who has `max` of them under way. */
+bool media_upload_begin(struct media *media, nid_t user, size_t max, struct err *err);
+void media_upload_end(struct media *media, nid_t user);
 
 /* What the journal calls a media ID. */
 struct str media_entry_id(struct str server_name, struct str media_id, struct arena *arena);

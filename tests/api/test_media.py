@@ -1,5 +1,6 @@
 """Files: uploaded, downloaded, in parts, with the right headers, and no larger than allowed."""
 
+import contextlib
 import os
 import re
 import socket
@@ -252,6 +253,27 @@ def test_an_upload_that_breaks_off_leaves_nothing(ana, server):
     with socket.create_connection((address.hostname, address.port)) as connection:
         connection.sendall(request.encode() + b"x" * 1000)
     assert ana.get("/account/whoami")  # The server goes on.
+
+
+def test_slow_uploads_of_one_user_leave_room_for_those_of_others(ana, bob, server):
+    request = (
+        f"POST /_matrix/media/v3/upload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ana.token}\r\n"
+        "Content-Type: image/png\r\nContent-Length: 100000\r\n\r\n"
+    )
+    address = urlsplit(server.transport.pinned(0).url())
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            connection = stack.enter_context(socket.create_connection((address.hostname, address.port)))
+            connection.sendall(request.encode() + b"x" * 1000)
+        uri = bob.on(0).call("POST", "/_matrix/media/v3/upload", data=b"of bob", timeout=20)["content_uri"]
+        assert download(bob, uri).content == b"of bob"
+        with refused(429, "M_LIMIT_EXCEEDED"):
+            upload(ana.on(0), b"one more")
+    deadline = time.monotonic() + 30
+    while (response := ana.on(0).send("POST", "/_matrix/media/v3/upload", data=b"later")).status_code == 429:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert response.status_code == 200
 
 
 def test_a_large_file_arrives_whole(ana):
