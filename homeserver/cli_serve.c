@@ -29,9 +29,15 @@ static void log_faults(const struct config *config)
 	size_t count;
 
 	faults = config_faults(config, &count);
-	for (size_t i = 0; i < count; i++)
-		log_at(faults[i].severity == CONFIG_INFO ? LOG_INFO : LOG_WARNING, "%.*s:%zu: %.*s",
-		       STR_ARG(faults[i].file), faults[i].line, STR_ARG(faults[i].text));
+	for (size_t i = 0; i < count; i++) {
+		enum log_level level = faults[i].severity == CONFIG_INFO ? LOG_INFO : LOG_WARNING;
+
+		if (faults[i].line)
+			log_at(level, "%.*s:%zu: %.*s", STR_ARG(faults[i].file), faults[i].line,
+			       STR_ARG(faults[i].text));
+		else
+			log_at(level, "%.*s: %.*s", STR_ARG(faults[i].file), STR_ARG(faults[i].text));
+	}
 }
 
 /* How many descriptors we may have, which is how many clients. */

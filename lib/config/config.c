@@ -211,6 +211,11 @@ void config_add_file(struct config *config, struct str path)
 		add_file(config, path);
 		return;
 	}
+	if (count == 0) {
+		struct config_place place = file_place(config, path);
+
+		config_raise(config, &place, CONFIG_ERROR, "The directory has no *.yaml");
+	}
 	for (int i = 0; i < count; i++) {
 		add_file(config, str_printf(config->arena, "%.*s/%s", STR_ARG(path), entries[i]->d_name));
 		free(entries[i]);

@@ -393,6 +393,12 @@ static void later_files_replace_top_level_keys(void **state UNUSED)
 
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
 		assert_int_equal(unlink(str_cstr(arena, paths[i])), 0);
+	config = config_new(arena);
+	config_add_file(config, str_of(folder));
+	faults = config_faults(config, &count);
+	assert_int_equal(count, 1);
+	assert_str(faults[0].file, str_of(folder));
+	assert_str(faults[0].text, STR("The directory has no *.yaml"));
 	assert_int_equal(rmdir(folder), 0);
 	config = config_new(arena);
 	config_add_file(config, paths[0]);
