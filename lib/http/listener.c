@@ -114,12 +114,17 @@ static bool listen_ip(struct listener *listener, const struct http_config *all, 
 	return true;
 }
 
-/* A socket that nobody listens to any more was left by a process that died. */
+/* A socket that nobody listens to any more was left by a process that died. Connecting to a plain file is refused,
+ * too: that is somebody's. */
 static bool is_stale(const struct sockaddr_un *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat info;
 	bool stale;
+	int fd;
 
+	if (lstat(address->sun_path, &info) < 0 || !S_ISSOCK(info.st_mode))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return false;
 	stale = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;

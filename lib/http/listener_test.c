@@ -254,6 +254,24 @@ static void listens_on_unix_sockets(void **state UNUSED)
 	assert_int_not_equal(stat(socket_path, &info), 0);
 }
 
+static void takes_no_file_for_a_socket(void **state UNUSED)
+{
+	const gnutls_datum_t bytes = { (unsigned char *)"precious", 8 };
+	struct test_server server;
+	struct stat info;
+	struct err err;
+
+	save(socket_path, &bytes);
+	test_server_init(&server, routes);
+	server.listeners[0] = (struct http_listener){ .address = str_of(socket_path), .mode = 0640 };
+	server.config.listeners = server.listeners;
+	server.config.tables = server.tables;
+	assert_false(http_start(&server.config, &server.http, &err));
+	assert_int_equal(stat(socket_path, &info), 0);
+	assert_int_equal(info.st_size, 8);
+	assert_int_equal(unlink(socket_path), 0);
+}
+
 static void listens_on_several(void **state UNUSED)
 {
 	static const char *const addresses[] = { "127.0.0.1", "::1", "127.0.0.1", "" };
@@ -318,6 +336,7 @@ int main(void)
 		cmocka_unit_test(speaks_tls),
 		cmocka_unit_test(reloads_certificates),
 		cmocka_unit_test(listens_on_unix_sockets),
+		cmocka_unit_test(takes_no_file_for_a_socket),
 		cmocka_unit_test(listens_on_several),
 		cmocka_unit_test(listens_everywhere),
 	};
