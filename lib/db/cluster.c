@@ -6,7 +6,9 @@
 #include <glob.h>
 #include <libpq-fe.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -16,6 +18,7 @@
 #define START_TIMEOUT_S  "600"
 #define STOP_TIMEOUT_S   "120"
 #define START_ATTEMPTS   10
+#define PING_TIMEOUT_S   "5"
 #define PAUSE_US         (200 * 1000)
 
 static const char *path(struct arena *arena, const char *folder, const char *name)
@@ -310,16 +313,39 @@ struct str cluster_conninfo(const struct cluster *cluster, struct arena *arena)
 	return conninfo_of(cluster, USER, arena);
 }
 
+/* Somebody holds the socket, even if too busy to take connections. */
+static bool has_listener(const struct cluster *cluster)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int len = snprintf(address.sun_path, sizeof(address.sun_path), "%s/.s.PGSQL.%d", cluster->socket_folder,
+			   cluster->port);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool has = fd >= 0 && len < (int)sizeof(address.sun_path) &&
+		   (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 || errno == EAGAIN);
+
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+/* Where two containers share the folder, the process of the one is not seen in the other, and neither would PostgreSQL
+ * see it: two servers would write into one cluster. But its socket is there for both. */
+bool cluster_runs(const struct cluster *cluster)
+{
+	return cluster_pid(cluster) || has_listener(cluster);
+}
+
 /* false: none runs. A server that does is waited for until it takes connections; whoever still cannot connect then is
  * told why. */
 static bool join_server(const struct cluster *cluster, struct arena *arena)
 {
-	const char *conninfo = conninfo_of(cluster, "postgres", arena).ptr;
+	struct str conninfo = conninfo_of(cluster, "postgres", arena);
+	const char *patient = str_printf(arena, "%.*s connect_timeout=" PING_TIMEOUT_S, STR_ARG(conninfo)).ptr;
 	int64_t deadline_ms = clock_mono_ms() + START_TIMEOUT_MS;
 	struct err ignored;
 
-	while (cluster_pid(cluster)) {
-		if (PQping(conninfo) == PQPING_OK || clock_mono_ms() > deadline_ms)
+	while (cluster_runs(cluster)) {
+		if (PQping(patient) == PQPING_OK || clock_mono_ms() > deadline_ms)
 			return true;
 		/* Somebody asked it to stop, politely: it waits until all connections end, and takes none. */
 		if (str_eq(pid_file_line(cluster, 8, arena), STR("stopping")))

@@ -22,8 +22,10 @@ bool cluster_programs_version(const char *programs, const char *base, int *ret_v
 bool cluster_create(const struct cluster *cluster, struct err *err);
 bool cluster_exists(const struct cluster *cluster);
 
-/* The process id of its server, 0 when none runs. */
+/* The process id of its server; 0 when none runs, or in another container. */
 pid_t cluster_pid(const struct cluster *cluster);
+/* Whether it can be seen to run, or holds its socket. */
+bool cluster_runs(const struct cluster *cluster);
 /* Sees to it that the server runs, takes connections and has the database `hearth`. One that starts or stops just now
  * is waited for. */
 bool cluster_start(const struct cluster *cluster, struct err *err);

@@ -302,7 +302,7 @@ static void *watch(void *context)
 	int pause_ms = FIRST_PAUSE_MS;
 
 	while (!wait_for_death(postgres)) {
-		if (cluster_pid(&postgres->cluster) || start_again(postgres)) {
+		if (cluster_runs(&postgres->cluster) || start_again(postgres)) {
 			pause_ms = FIRST_PAUSE_MS;
 			continue;
 		}

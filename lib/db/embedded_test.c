@@ -258,6 +258,32 @@ static void what_a_crash_leaves_is_no_hindrance(void **state)
 	end(&a, 0);
 }
 
+/* As in a container that shares the folder with another one: there are other process ids. */
+static void a_server_that_cannot_be_seen_is_joined(void **state)
+{
+	struct fixture *f = *state;
+	const char *name = str_printf(f->arena, "%s/postmaster.pid", f->cluster.folder).ptr;
+	const char *aside = str_printf(f->arena, "%s/postgresql/aside", f->data).ptr;
+	struct process a = start(f->data), b;
+	FILE *pid_file;
+
+	await_line(&a);
+	fill(a.line, "CREATE TABLE t (v bigint); INSERT INTO t VALUES (1)");
+	assert_int_equal(rename(name, aside), 0);
+	pid_file = fopen(name, "w");
+	fprintf(pid_file, "%d\n", (int)getpid());
+	fclose(pid_file);
+	assert_int_equal(cluster_pid(&f->cluster), 0);
+	b = start(f->data);
+	assert_string_equal(await_line(&b), a.line);
+	assert_int_equal(count_rows(b.line), 1);
+	end(&b, 0);
+	assert_int_equal(count_rows(a.line), 1);
+	assert_int_equal(rename(aside, name), 0);
+	end(&a, 0);
+	assert_int_equal(cluster_pid(&f->cluster), 0);
+}
+
 static void a_long_path_keeps_its_socket_elsewhere(void **state)
 {
 	struct fixture *f = *state;
@@ -370,6 +396,7 @@ int main(int argc, char **argv)
 		CASE(an_orphan_is_adopted),
 		CASE(a_server_that_dies_is_started_again),
 		CASE(what_a_crash_leaves_is_no_hindrance),
+		CASE(a_server_that_cannot_be_seen_is_joined),
 		CASE(a_long_path_keeps_its_socket_elsewhere),
 		CASE(faults_name_the_path),
 		CASE(a_cluster_is_copied_whole),
