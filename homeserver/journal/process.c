@@ -7,6 +7,7 @@
 
 #define LEASE_MS      5000 /* in the register */
 #define SOLE_LEASE_MS 4000 /* what a process allows itself, on its own clock */
+#define SILENT_MS     6000 /* who has not renewed its lease for as long is dead, or will find out that it is not alone */
 
 static const struct db_statement REGISTER = {
 	"process_register",
@@ -15,7 +16,13 @@ static const struct db_statement REGISTER = {
 };
 static const struct db_statement SELECT_OTHER_SOLE = {
 	"process_other_sole",
-	"SELECT 1 FROM processes WHERE process_nid <> $1 AND sole AND lease_until > clock_timestamp()",
+	"SELECT (extract(epoch FROM lease_until) * 1000000)::bigint FROM processes"
+	" WHERE process_nid <> $1 AND sole AND lease_until > clock_timestamp()",
+};
+/* A longer lease than any process takes was taken before the clock was set back. */
+static const struct db_statement STRIKE_OFF_FUTURE = {
+	"process_strike_off_future",
+	"DELETE FROM processes WHERE process_nid <> $1 AND sole AND lease_until > clock_timestamp() + interval '5 s'",
 };
 /* Under the head's lock: a writer that was struck off finds out at its next journal_take, and none is between. */
 static const struct db_statement LOCK_HEAD = { "process_lock_head", "SELECT pos FROM journal_head FOR UPDATE" };
@@ -35,37 +42,46 @@ static const struct db_statement SELECT_OTHERS = {
 };
 static const struct db_statement UNREGISTER = { "process_unregister", "DELETE FROM processes WHERE process_nid = $1" };
 
-static bool others_are_sole(struct journal *journal, struct db *db, bool *ret_sole, struct err *err)
+/* *ret_lease: what is written of the lease of another that is alone; 0: there is none. */
+static bool find_sole(struct journal *journal, struct db *db, int64_t *ret_lease, struct err *err)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
 	struct db_rows *rows;
 
 	if (!db_query(db, &SELECT_OTHER_SOLE, DB_PARAMS(db_int(journal->process)), arena, &rows, err))
 		return false;
-	*ret_sole = db_next(rows);
+	*ret_lease = db_next(rows) ? db_get_int(rows, 0) : 0;
 	return true;
+}
+
+/* Waits until no other one is alone. A lease that is not renewed ends, whatever the database's clock says. */
+static bool await_no_sole(struct journal *journal, struct db *db, struct err *err)
+{
+	int64_t deadline = clock_mono_ms() + 2 * LEASE_MS, changed_at = clock_mono_ms(), last = 0, lease;
+
+	while (clock_mono_ms() < deadline) {
+		struct timespec pause = { .tv_nsec = 20 * 1000000 };
+
+		if (!find_sole(journal, db, &lease, err))
+			return false;
+		if (!lease)
+			return true;
+		if (lease != last)
+			changed_at = clock_mono_ms();
+		else if (clock_mono_ms() - changed_at > SILENT_MS)
+			return db_exec(db, &STRIKE_OFF_FUTURE, DB_PARAMS(db_int(journal->process)), NULL, err);
+		last = lease;
+		nanosleep(&pause, NULL);
+	}
+	return err_internal(err, "another process keeps the database to itself");
 }
 
 bool process_register(struct journal *journal, struct db *db, struct err *err)
 {
-	int64_t deadline = clock_mono_ms() + 2 * LEASE_MS;
-	bool sole = true;
-
 	if (!db_begin(db, err) || !db_exec(db, &LOCK_HEAD, DB_NO_PARAMS, NULL, err) ||
 	    !db_exec(db, &REGISTER, DB_PARAMS(db_int(journal->process)), NULL, err) || !db_commit(db, err))
 		return false;
-	if (!db_notify(db, "hearth_journal", STR(""), err))
-		return false;
-	while (clock_mono_ms() < deadline) {
-		struct timespec pause = { .tv_nsec = 20 * 1000000 };
-
-		if (!others_are_sole(journal, db, &sole, err))
-			return false;
-		if (!sole)
-			return true;
-		nanosleep(&pause, NULL);
-	}
-	return err_internal(err, "another process keeps the database to itself");
+	return db_notify(db, "hearth_journal", STR(""), err) && await_no_sole(journal, db, err);
 }
 
 static bool renew_rows(struct journal *journal, struct db *db, struct arena *arena, struct db_rows **ret_rows, struct err *err)

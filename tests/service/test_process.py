@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 import requests
@@ -324,6 +325,27 @@ def test_a_second_process_with_other_listeners_shares_the_server(service):
     assert room in user.get("/joined_rooms")["joined_rooms"]
     assert second.terminate() == 0
     assert user.get("/joined_rooms")["joined_rooms"] == [room]
+
+
+def in_database(service, sql):
+    """Runs it on the embedded PostgreSQL."""
+    psql = sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"), key=lambda path: int(path.parts[-3]))[-1]
+    arguments = [psql, "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", service.data / "postgresql", "-U", "hearth", "-c", sql, "hearth"]
+    return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=WAIT_SECONDS).stdout
+
+
+def test_a_dead_process_of_the_future_does_not_keep_others_out(service):
+    """It was killed, and then the clock was set back: its lease seems to last for long."""
+    port = free_port()
+    arguments = [service.program, "serve", "--config", service.config, "--listen", f"127.0.0.1:{port}"]
+    second = Process(arguments, service.folder / "late.log", service.environment())
+    in_database(service, "INSERT INTO processes (process_nid, lease_until, sole) VALUES (1, now() + interval '1 hour', true)")
+
+    second.start()
+    wait_for(lambda: not second.running or service_answers(port))
+    assert second.running
+    assert in_database(service, "SELECT count(*) FROM processes WHERE process_nid = 1").strip() == "0"
+    assert second.terminate() == 0
 
 
 def service_answers(port):
