@@ -12,6 +12,9 @@
 #include "notify.h"
 #include "observe.h"
 
+#define SPARE_FILES        64 /* listeners, logs, media, threads' own */
+#define FEWEST_CONNECTIONS 16
+
 struct running {
 	struct notify notify;
 	struct deployment deployment;
@@ -50,6 +53,24 @@ static void raise_file_limit(int64_t wanted)
 	limit.rlim_cur = wanted ? MIN((rlim_t)wanted, limit.rlim_max) : limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		log_warning("cannot have %ju files open: %m", (uintmax_t)limit.rlim_cur);
+}
+
+/* Clients that took all descriptors would leave none for files and for the database. */
+static void bound_connections(struct server_setup *setup)
+{
+	size_t others = SPARE_FILES + setup->database.size + 4 * setup->workers, most = FEWEST_CONNECTIONS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (limit.rlim_cur > others + FEWEST_CONNECTIONS)
+		most = (size_t)limit.rlim_cur - others;
+	if (setup->max_connections <= most)
+		return;
+	log_warning("there can be %zu client connections, not the %zu of max_connections: soft_file_limit, or the "
+		    "system, allows %ju open files",
+		    most, setup->max_connections, (uintmax_t)limit.rlim_cur);
+	setup->max_connections = most;
 }
 
 /*
@@ -224,6 +245,7 @@ static bool serve(struct running *running, struct err *err)
 	if (!deployment_connect(deployment, err))
 		return false;
 	leave_out_ipv6(&deployment->setup, deployment->arena);
+	bound_connections(&deployment->setup);
 	deployment->setup.hooks =
 		(struct http_hooks){ .begin = observe_begin, .finished = observe_finished, .failed = observe_failed };
 	return deployment_open(deployment, err) && print_first_token(deployment, err) && listen_and_run(running, err);

@@ -447,6 +447,30 @@ def test_sigterm_answers_parked_syncs(request):
     assert not [process for process in os.listdir("/proc") if process.isdigit() and str(service.data) in command_line(process)]
 
 
+def test_clients_leave_descriptors_for_files(request):
+    program = request.config.getoption("--hearth")
+    if not program:
+        pytest.skip("say which program to test: --hearth PATH")
+    service = Service(program, soft_file_limit=256).start()
+    connections = []
+    try:
+        user = service.client().register("ana")
+        for _ in range(300):
+            connections.append(socket.create_connection(("127.0.0.1", service.ports[0]), timeout=WAIT_SECONDS))
+        time.sleep(0.5)
+        assert len(os.listdir(f"/proc/{service.processes[0].child.pid}/fd")) < 200
+        assert any("soft_file_limit" in line["message"] for line in service.lines() if line["level"] == "warning")
+        for connection in connections[:200]:
+            connection.close()
+        uri = user.call("POST", "/_matrix/media/v3/upload", data=b"room for me")["content_uri"]
+        assert uri.startswith("mxc://")
+    finally:
+        for connection in connections:
+            connection.close()
+        assert service.end() == 0
+        service.remove()
+
+
 def command_line(process):
     try:
         with open(f"/proc/{process}/cmdline", "rb") as file:
