@@ -114,6 +114,21 @@ int cli_generate_config(const struct command *command, int argc, char **argv)
 	return generate(server_name, data_directory, output);
 }
 
+/* What a start would stumble over, too. Who is not root may be kept from reading what the server may read. */
+static void check_certificate(struct config *config, const struct options *options)
+{
+	struct tls *tls = NULL;
+	struct err err;
+	bool needed = false;
+
+	for (size_t i = 0; i < options->listener_count; i++)
+		needed |= options->listeners[i].tls;
+	if (needed && !tls_new(options->tls_certificate_path, options->tls_private_key_path, &tls, &err))
+		config_raise(config, config_place(config, "tls_certificate_path"),
+			     geteuid() == 0 ? CONFIG_ERROR : CONFIG_WARNING, "%s", err.message);
+	tls_free(tls);
+}
+
 int cli_check_config(const struct command *command, int argc, char **argv)
 {
 	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
@@ -136,7 +151,8 @@ int cli_check_config(const struct command *command, int argc, char **argv)
 	while (optind < argc)
 		cli_add_config(&files, argv[optind++], arena);
 	cli_default_config(&files, arena);
-	options_load(&files, false, arena, &read, &config);
+	if (options_load(&files, false, arena, &read, &config))
+		check_certificate(config, read);
 	cli_print_faults(stdout, config, CONFIG_INFO);
 	if (!config_ok(config))
 		return CLI_FAILED;

@@ -98,6 +98,15 @@ class CommandLine(unittest.TestCase):
         )
         self.assertEqual(hearth("check-config", self.path / "none.yaml").returncode, 1)
 
+    def test_check_config_reads_the_certificate(self):
+        config = self.path / "homeserver.yaml"
+        config.write_text("server_name: example.org\nlisteners: [{port: 8448, tls: true}]\ntls_certificate_path: no.crt\ntls_private_key_path: no.key\n")
+        answer = hearth("check-config", config)
+        self.assertIn(f"{config}:3: {'error' if os.geteuid() == 0 else 'warning'}: {self.path}/no.crt: ", answer.stdout)
+        self.assertEqual(answer.returncode, 1 if os.geteuid() == 0 else 0)
+        config.write_text(config.read_text().replace("tls: true", "tls: false"))
+        self.assertEqual(hearth("check-config", config).stdout, f"{config}: fit to start with\n")
+
     def test_a_bad_configuration_does_not_start(self):
         config = self.path / "homeserver.yaml"
         config.write_text("server_name: example.org\nworkers: 0\n")
