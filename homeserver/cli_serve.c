@@ -267,7 +267,7 @@ static int start(struct config_strings files, const struct http_listener *listen
 	const sigset_t signals = handled_signals();
 	struct running running = { .notify = notify_open(), .reloads = arena_new() };
 	struct err err = { 0 };
-	bool ok;
+	bool ok, to_file = false;
 
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -275,11 +275,14 @@ static int start(struct config_strings files, const struct http_listener *listen
 	ok = deployment_read_to_serve(&running.deployment, files, listeners, listener_count, &err) &&
 	     open_log(running.deployment.options, &err);
 	if (ok) {
+		to_file = running.deployment.options->log.file.len > 0;
 		raise_file_limit(running.deployment.options->soft_file_limit);
 		ok = serve(&running, &err);
 	}
 	if (!ok)
 		log_err(&err);
+	if (!ok && to_file)
+		cli_error(&err); /* who started it by hand looks here */
 	deployment_close(&running.deployment);
 	arena_free(running.reloads);
 	return ok ? CLI_DONE : CLI_FAILED;
