@@ -67,7 +67,7 @@ static void bound_connections(struct server_setup *setup)
 		most = (size_t)limit.rlim_cur - others;
 	if (setup->max_connections <= most)
 		return;
-	log_warning("there can be %zu client connections, not the %zu of max_connections: soft_file_limit, or the "
+	log_info("there can be %zu client connections, not the %zu of max_connections: soft_file_limit, or the "
 		    "system, allows %ju open files",
 		    most, setup->max_connections, (uintmax_t)limit.rlim_cur);
 	setup->max_connections = most;
