@@ -405,7 +405,6 @@ static void set_positions(struct batch batch, int64_t last, struct journal_entry
 			node->entry.pos = ++pos;
 			applied[at++] = node->entry;
 		}
-		batch.sets[i]->position = pos;
 	}
 }
 

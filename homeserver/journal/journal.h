@@ -78,8 +78,6 @@ void write_set_rebuild(struct write_set *set, write_rebuild rebuild, void *conte
 void write_set_transaction(struct write_set *set, nid_t device, nid_t scope, nid_t kind, struct str txn_id);
 bool write_set_found(const struct write_set *set, struct str *ret_event_id);
 void write_set_clear(struct write_set *set); /* rows and entries, before a rebuild */
-/* The position of its last entry, after a successful wait. */
-int64_t write_set_position(const struct write_set *set);
 
 struct journal_config {
 	struct db_pool *pool;

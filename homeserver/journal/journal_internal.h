@@ -36,7 +36,6 @@ struct write_set {
 	unsigned put_off; /* times that another process held the guard */
 	bool ok;
 	struct err err;
-	int64_t position;
 	sem_t done;
 };
 

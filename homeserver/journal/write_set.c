@@ -79,8 +79,3 @@ bool write_set_found(const struct write_set *set, struct str *ret_event_id)
 	*ret_event_id = set->found_event_id;
 	return true;
 }
-
-int64_t write_set_position(const struct write_set *set)
-{
-	return set->position;
-}
