@@ -555,6 +555,8 @@ static void write_batch(struct work *work, struct batch batch, bool waiting)
 		}
 		work->batch_number++;
 		outcome = write_once(work, &batch, waiting, &err);
+		if (outcome == FAILED)
+			journal_append_failed(work->db, &err);
 		if (outcome != DONE && !db_is_broken(work->db))
 			db_rollback(work->db);
 	}

@@ -59,6 +59,15 @@ void journal_append_params(struct journal *journal, int64_t batch, const struct 
 	*ret_params = (struct db_params){ params, 15 };
 }
 
+bool journal_append_failed(const struct db *db, struct err *err)
+{
+	if (strcmp(db_sqlstate(db), "HF001") != 0)
+		return false;
+	err_status(err, 503, M_UNKNOWN, "The database is not available");
+	err->retry_after_ms = 1000;
+	return err_detail(err, "others gave this process up, since it had been silent");
+}
+
 /* --- the tail --- */
 
 static void tail_put(struct journal *journal, const struct journal_entry *entry)
@@ -416,7 +425,7 @@ bool journal_append(struct journal *journal, struct db *db, const struct journal
 		pointers[i] = &entries[i];
 	journal_append_params(journal, 0, pointers, count, arena, &params);
 	if (!db_query(db, &JOURNAL_APPEND, params, arena, &rows, err))
-		return false;
+		return journal_append_failed(db, err);
 	last = db_next(rows) ? db_get_int(rows, 0) : 0;
 	if (!db_commit(db, err))
 		return false;

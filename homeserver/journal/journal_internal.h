@@ -100,10 +100,12 @@ bool journal_follow(struct journal *journal, struct err *err);
 void journal_notify_others(struct journal *journal);
 bool journal_is_sole(struct journal *journal);
 
-/* The statement that takes positions for entries, and its parameters; fails (SQLSTATE HF001) when this process is no longer registered. */
+/* The statement that takes positions for entries, and its parameters; fails when this process is no longer registered. */
 extern const struct db_statement JOURNAL_APPEND;
 void journal_append_params(struct journal *journal, int64_t batch, const struct journal_entry *const *entries, size_t count, struct arena *arena,
                            struct db_params *ret_params);
+/* After a failure: if it was for that, it passes. The follower registers again within a second. Always false. */
+bool journal_append_failed(const struct db *db, struct err *err);
 
 void *committer_run(void *journal);
 void *follower_run(void *journal);

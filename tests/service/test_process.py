@@ -348,6 +348,22 @@ def test_a_dead_process_of_the_future_does_not_keep_others_out(service):
     assert second.terminate() == 0
 
 
+def test_a_process_that_was_given_up_asks_its_clients_to_come_again(service):
+    """Others strike off who was silent for long, and it may not write before it has noticed."""
+    user = service.client().register("struckoff")
+    room = user.create_room()
+
+    def refused_once():
+        in_database(service, "DELETE FROM processes")
+        response = user.send("PUT", "/rooms/{}/send/m.room.message/{}", room, str(time.monotonic()), body={"msgtype": "m.text", "body": "x"})
+        assert response.status_code in (200, 503)
+        assert response.status_code == 200 or int(response.headers["Retry-After"]) > 0
+        return response.status_code == 503
+
+    wait_for(refused_once)
+    wait_for(lambda: user.send("PUT", "/rooms/{}/send/m.room.message/last", room, body={"msgtype": "m.text", "body": "x"}).status_code == 200)
+
+
 def service_answers(port):
     try:
         return requests.get(f"http://127.0.0.1:{port}/health", timeout=5).ok
