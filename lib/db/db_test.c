@@ -435,6 +435,31 @@ static void a_server_that_stands_still_is_given_up(void **state)
 	db_release(db);
 }
 
+/* Else each of them would be waited for in its turn. */
+static void where_one_is_lost_the_others_are_given_up(void **state)
+{
+	struct fixture *f = *state;
+	const struct db_pool_config config = { .conninfo = f->conninfo, .size = 3, .timeout_ms = 200 };
+	CLEANUP(db_pool_free) struct db_pool *pool = db_pool_new(&config);
+	struct db *db, *second, *third;
+	pid_t pid;
+
+	OK(db_acquire(pool, &db, &err));
+	OK(db_acquire(pool, &second, &err));
+	OK(db_acquire(pool, &third, &err));
+	db_release(second);
+	db_release(third);
+	assert_int_equal(db_pool_stats(pool).idle, 2);
+	pid = (pid_t)backend_pid(f, db);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	FAILS(db_exec(db, &INSERT_N, DB_PARAMS(db_int(1)), NULL, &err), 503, "");
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	db_release(db);
+	assert_int_equal(db_pool_stats(pool).idle, 0);
+	OK(db_acquire(pool, &db, &err));
+	db_release(db);
+}
+
 static void *hold_for_a_while(void *context)
 {
 	struct fixture *f = context;
@@ -724,6 +749,7 @@ int main(void)
 		CASE(an_error_at_the_end_gives_the_connection_up),
 		CASE(while_the_server_is_away_the_answer_is_quick),
 		CASE(a_server_that_stands_still_is_given_up),
+		CASE(where_one_is_lost_the_others_are_given_up),
 		CASE(a_waiter_gets_what_is_released),
 		CASE(a_stale_plan_is_made_anew),
 		CASE(notifications_wake),

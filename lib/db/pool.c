@@ -162,14 +162,36 @@ static bool is_clean(struct db *db)
 	return !db->broken && query_is_idle(db);
 }
 
+/* What broke one has broken the others, mostly, and they do not show it: who takes one would wait for it in vain, where
+ * a new connection is refused soon. */
+static void close_idle(struct db_pool *pool)
+{
+	struct db *idle, *next;
+
+	{
+		LOCKED(&pool->mutex);
+		idle = TAKE(pool->idle);
+		pool->idle_count = 0;
+	}
+	for (; idle; idle = next) {
+		next = idle->next;
+		connection_close(idle);
+		give_place_back(pool);
+	}
+}
+
 void db_release(struct db *db)
 {
 	struct db_pool *pool;
+	bool clean;
 
 	if (!db)
 		return;
 	pool = db->pool;
-	if (!is_clean(db)) {
+	clean = is_clean(db);
+	if (db->broken)
+		close_idle(pool);
+	if (!clean) {
 		connection_close(db);
 		give_place_back(pool);
 		return;
