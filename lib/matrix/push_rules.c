@@ -96,34 +96,31 @@ static void tweak_read(struct str tweak, struct str action, struct arena *arena,
 	}
 }
 
+static bool is_historical(struct str action)
+{
+	return slice_string_eq(action, STR("dont_notify")) || slice_string_eq(action, STR("coalesce"));
+}
+
 /* "Actions" and "Historical Actions". */
 bool push_actions_read(struct str actions, struct arena *arena, struct str *ret_actions, struct push_effect *ret_effect)
 {
-	struct buf buf = buf_init(2 * actions.len + 2);
 	struct push_effect effect = { 0 };
 	struct slice_iter iter = slice_iter(actions);
 	struct str action, tweak;
-	bool ok = slice_type(actions) == SLICE_ARRAY;
 
-	buf_char(&buf, '[');
-	while (ok && slice_item(&iter, &action)) {
-		if (slice_string_eq(action, STR("dont_notify")) || slice_string_eq(action, STR("coalesce")))
-			continue;
+	if (slice_type(actions) != SLICE_ARRAY)
+		return false;
+	while (slice_item(&iter, &action)) {
 		if (slice_string_eq(action, STR("notify")))
 			effect.notify = true;
 		else if (slice_get_string(action, STR("set_tweak"), arena, &tweak))
 			tweak_read(tweak, action, arena, &effect);
-		else
-			ok = false;
-		if (buf.len > 1)
-			buf_char(&buf, ',');
-		buf_append(&buf, push_compact(action, arena));
+		else if (!is_historical(action))
+			return false;
 	}
-	buf_char(&buf, ']');
-	*ret_actions = str_dup(arena, buf_str(&buf));
-	buf_done(&buf);
+	*ret_actions = push_compact(actions, arena);
 	*ret_effect = effect.notify ? effect : (struct push_effect){ 0 };
-	return ok;
+	return true;
 }
 
 /* All conditions of an override or underride rule. false: one is incomplete (and will never match). */

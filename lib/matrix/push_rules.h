@@ -18,8 +18,8 @@
 enum push_kind { PUSH_OVERRIDE, PUSH_CONTENT, PUSH_ROOM, PUSH_SENDER, PUSH_UNDERRIDE, PUSH_KINDS };
 bool push_kind_parse(struct str name, enum push_kind *ret_kind);
 
-/* What a rule's actions come to. The historical `dont_notify` and `coalesce` do nothing and are dropped where rules are
- * read. */
+/* What a rule's actions come to. The historical `dont_notify` and `coalesce` do nothing, but stay in the rule: older
+ * clients look for them. */
 struct push_effect {
 	bool notify, highlight;
 	struct str sound; /* empty: none */

@@ -43,8 +43,7 @@ struct push_ruleset {
 extern const struct str push_kind_names[PUSH_KINDS];
 bool push_kind_has_conditions(enum push_kind kind);
 
-/* push_rules.c. An array of actions: what it comes to, and the array without those that do nothing. false: one is none.
- */
+/* push_rules.c. An array of actions: its text without white space, and what it comes to. false: one is none. */
 bool push_actions_read(struct str actions, struct arena *arena, struct str *ret_actions,
 		       struct push_effect *ret_effect);
 /* Works out what a rule's conditions, pattern or ID check. false: a condition is incomplete (and will never match). */

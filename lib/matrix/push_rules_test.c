@@ -386,8 +386,8 @@ static void reads_actions(void **state UNUSED)
 		/* clang-format off */
 		{ "[]", "[]", false, false, "" },
 		{ "[\"notify\"]", "[\"notify\"]", true, false, "" },
-		{ "[\"dont_notify\"]", "[]", false, false, "" },
-		{ "[\"coalesce\",\"notify\"]", "[\"notify\"]", true, false, "" },
+		{ "[\"dont_notify\"]", "[\"dont_notify\"]", false, false, "" },
+		{ "[\"coalesce\",\"notify\"]", "[\"coalesce\",\"notify\"]", true, false, "" },
 		{ "[\"notify\",{\"set_tweak\":\"highlight\"}]", "[\"notify\",{\"set_tweak\":\"highlight\"}]", true,
 		  true, "" },
 		{ "[\"notify\",{\"set_tweak\":\"highlight\",\"value\":true}]",
@@ -604,7 +604,7 @@ static void switches_and_deletes_rules(void **state UNUSED)
 	assert_true(push_rule_put_actions(set, PUSH_UNDERRIDE, message, STR("{\"actions\":[\"dont_notify\"]}"), &err));
 	check_json(push_ruleset_stored(set, arena),
 		   "{\"override\":[],\"content\":[],\"room\":[],\"sender\":[],"
-		   "\"underride\":[{\"actions\":[],\"rule_id\":\".m.rule.message\"}]}");
+		   "\"underride\":[{\"actions\":[\"dont_notify\"],\"rule_id\":\".m.rule.message\"}]}");
 	assert_false(evaluate(set, BODY("hi"), 3, arena)->effect.notify);
 	set = push_ruleset_read(STR(USER), push_ruleset_stored(set, arena), arena);
 	assert_false(evaluate(set, BODY("hi"), 3, arena)->effect.notify);
@@ -666,8 +666,8 @@ static void reads_what_is_stored_leniently(void **state UNUSED)
 	assert_true(push_rule_find(set, PUSH_OVERRIDE, STR(".m.rule.master"))->enabled);
 	assert_null(push_rule_find(set, PUSH_OVERRIDE, STR(".m.rule.contains_display_name")));
 	assert_true(push_rule_find(set, PUSH_UNDERRIDE, STR(".m.rule.call"))->effect.notify);
-	check_json(push_ruleset_stored(set, arena), "{\"override\":[{\"enabled\":true,\"rule_id\":\".m.rule.master\"},{"
-						    "\"actions\":[],\"conditions\":[],\"enabled\":true,"
+	check_json(push_ruleset_stored(set, arena), "{\"override\":[{\"actions\":[\"dont_notify\"],\"enabled\":true,"
+						    "\"rule_id\":\".m.rule.master\"},{\"actions\":[],\"conditions\":[],\"enabled\":true,"
 						    "\"rule_id\":\"b\"},{\"actions\":[\"notify\"],\"conditions\":[{"
 						    "\"kind\":\"event_match\"}],\"enabled\":true,\"rule_id\":\"c\"}],"
 						    "\"content\":[],\"room\":[],\"sender\":[],\"underride\":[]}");

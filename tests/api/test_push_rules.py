@@ -97,6 +97,14 @@ def test_a_rule_is_made_changed_and_taken_away(ana, kind, rule_id, body):
         ana.call("DELETE", "/pushrules/global/{}/{}", kind, rule_id)
 
 
+def test_historical_actions_are_kept_as_the_client_wrote_them(ana):
+    """They do nothing ("Historical Actions"), but older clients look for them to tell which rooms they muted."""
+    for actions in (["dont_notify"], ["coalesce", "notify"]):
+        put(ana, "sender", ana.user_id, actions)
+        assert ana.get("/pushrules/global/sender/{}", ana.user_id)["actions"] == actions
+        assert ana.get("/pushrules/global/sender/{}/actions", ana.user_id)["actions"] == actions
+
+
 def test_a_new_rule_goes_first(ana):
     put(ana, "content", "one", pattern="x")
     put(ana, "content", "two", pattern="x")
