@@ -108,27 +108,42 @@ static bool read_at(struct request *req, const struct look *look, struct str at,
 	return true;
 }
 
+/* The event before a place. Before all of a room's timeline there is none: then the join that rooms begin with, after their creation, so that who asks for the
+ * members at a whole timeline's prev_batch gets the creator. nid 0: none at all. */
+static bool event_before(struct request *req, const struct look *look, struct event_order place, struct event *ret_event, struct err *err)
+{
+	struct event_page before = { .from = place, .to = EVENT_ORDER_START, .backwards = true, .limit = 1 };
+	struct event_page first = { .from = EVENT_ORDER_START, .to = EVENT_ORDER_END, .limit = 2 };
+	struct event *events;
+	size_t count;
+
+	if (!events_page(req->server->events, look->room.nid, &before, req->arena, &events, &count, err) ||
+	    (count == 0 && !events_page(req->server->events, look->room.nid, &first, req->arena, &events, &count, err)))
+		return false;
+	*ret_event = count ? events[count - 1] : (struct event){ 0 };
+	return true;
+}
+
 /* The state then, if it was the caller's to see; else that which they see at last. */
 static bool root_at(struct request *req, struct look *look, struct err *err)
 {
 	struct str at = query_param(req, "at");
-	struct event_page page = { .to = EVENT_ORDER_START, .backwards = true, .limit = 1 };
+	struct event_order place;
 	bool visible = false;
-	struct event *event;
+	struct event event;
 	int64_t root;
-	size_t count;
 
 	if (!at.len)
 		return true;
-	if (!read_at(req, look, at, &page.from, &root, err))
+	if (!read_at(req, look, at, &place, &root, err))
 		return false;
-	if (event_order_cmp(page.from, look->until) >= 0)
+	if (event_order_cmp(place, look->until) >= 0)
 		return true;
-	if (!events_page(req->server->events, look->room.nid, &page, req->arena, &event, &count, err) ||
-	    !visibility_filter(req->server, &look->room, &look->reader, event, count, req->arena, &visible, err))
+	if (!event_before(req, look, place, &event, err) ||
+	    !visibility_filter(req->server, &look->room, &look->reader, &event, event.nid ? 1 : 0, req->arena, &visible, err))
 		return false;
 	if (visible)
-		look->root = root ? root : event->root_after;
+		look->root = root ? root : event.root_after;
 	return true;
 }
 

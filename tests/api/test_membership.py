@@ -428,6 +428,14 @@ def test_members_at_an_earlier_time(ana, bob, carol, public_room):
     assert members(ana, public_room) == {ana.user_id: "join", bob.user_id: "leave", carol.user_id: "join"}
 
 
+def test_before_a_whole_timeline_there_is_only_the_creator(ana, bob, public_room):
+    """Nothing precedes it, but a room begins with its creator's join."""
+    whole = joined(ana.sync(filter={"room": {"timeline": {"limit": 50}}}), public_room)["timeline"]
+    assert [event["type"] for event in whole["events"]][:2] == ["m.room.create", "m.room.member"]
+    bob.join(public_room)
+    assert members(ana, public_room, at=whole["prev_batch"]) == {ana.user_id: "join"}
+
+
 def test_who_left_sees_the_members_of_that_moment(ana, bob, carol, public_room):
     bob.join(public_room)
     bob.leave(public_room)
