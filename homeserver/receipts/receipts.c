@@ -113,6 +113,7 @@ bool receipt_fits_thread(struct server *server, const struct event *event, const
 			return false;
 		if (!at.nid || at.room != root->room)
 			return true;
+		*ret_fits = at.nid == root->nid;
 	}
 	return true;
 }

@@ -25,8 +25,8 @@ struct receipt {
 bool receipts_set(struct server *server, nid_t user, nid_t room, const struct receipt *receipts, size_t count,
 		  struct arena *arena, struct err *err);
 
-/* Whether the event is the root of the thread or, over at most three relations, in it (modules/receipts.md "Threaded
- * read receipts"). */
+/* Whether the event is the root of the thread or, over at most three relations of any type, related to it (receipts.yaml,
+ * `thread_id`): in the thread, or about its root. */
 bool receipt_fits_thread(struct server *server, const struct event *event, const struct event *root,
 			 struct arena *arena, bool *ret_fits, struct err *err);
 

@@ -96,6 +96,17 @@ def test_an_event_outside_of_the_thread_is_refused(ana, room):
         ana.receipt(room, other, thread_id=root)
 
 
+def test_what_relates_to_the_root_may_mark_its_thread_as_read(ana, bob, room):
+    """receipts.yaml refuses what "is not related to the thread_id": whatever the relation is, and over up to three hops."""
+    root = ana.say(room, "root")
+    ana.say(room, "in thread", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+    reference = ana.say(room, "reference", **{"m.relates_to": {"rel_type": "m.reference", "event_id": root}})
+    reaction = ana.send_event(room, "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": reference, "key": "x"}})
+    since = ana.now()
+    bob.receipt(room, reaction, thread_id=root)
+    assert receipt_of(ana.sync(since), room, reaction, bob)["thread_id"] == root
+
+
 def test_a_fully_read_marker_has_no_thread(ana, room):
     with refused(400, "M_INVALID_PARAM"):
         ana.receipt(room, ana.say(room), "m.fully_read", thread_id="main")
