@@ -313,7 +313,7 @@ static bool explain(const struct creating *creating, struct err *err)
 {
 	struct err why = *err, taken = { 0 };
 
-	if (why.code == M_FORBIDDEN)
+	if (why.code == M_FORBIDDEN || why.code == M_BAD_JSON)
 		return err_set(err, M_INVALID_ROOM_STATE, "%s", why.message);
 	if (creating->room_alias.len && !alias_require_free(creating->req->server, creating->room_alias, creating->req->arena, &taken) &&
 	    taken.code == M_ROOM_IN_USE)

@@ -119,20 +119,20 @@ static bool check_create(const struct pdu *event, struct arena *arena, struct er
 	struct str value, name;
 
 	if (event->prev_count)
-		return err_set(err, M_FORBIDDEN, "The create event has prev_events");
+		return err_set(err, M_BAD_JSON, "The create event has prev_events");
 	if (version->room_id_is_create_hash) {
 		if (slice_get(event->json, STR("room_id"), &value))
-			return err_set(err, M_FORBIDDEN, "The create event has a room_id");
+			return err_set(err, M_BAD_JSON, "The create event has a room_id");
 	} else if (!str_eq(identifier_domain(event->room_id), identifier_domain(event->sender))) {
-		return err_set(err, M_FORBIDDEN, "The room ID is not of the creator's server");
+		return err_set(err, M_BAD_JSON, "The room ID is not of the creator's server");
 	}
 	if (slice_get(event->content, STR("room_version"), &value) &&
 	    (!slice_string(value, arena, &name) || !room_version_find(name)))
-		return err_set(err, M_FORBIDDEN, "The room version is not known");
+		return err_set(err, M_BAD_JSON, "The room version is not known");
 	if (!version->creator_is_sender && !slice_get(event->content, STR("creator"), &value))
-		return err_set(err, M_FORBIDDEN, "The create event names no creator");
+		return err_set(err, M_BAD_JSON, "The create event names no creator");
 	if (version->privileged_creators && !additional_creators_valid(event->content, arena))
-		return err_set(err, M_FORBIDDEN, "\"additional_creators\" is not a list of user IDs");
+		return err_set(err, M_BAD_JSON, "\"additional_creators\" is not a list of user IDs");
 	return true;
 }
 

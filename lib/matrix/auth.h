@@ -25,7 +25,8 @@ size_t auth_keys_for(const struct room_version *version, struct str type, bool i
 		     struct str sender, struct str content, struct arena *arena, struct auth_key **ret_keys);
 
 /*
- * The rules that depend on a state, in order: M_FORBIDDEN with words that say which one fails. `state` is the one
+ * The rules that depend on a state, in order: M_FORBIDDEN with words that say which one fails, M_BAD_JSON where nobody
+ * may send such an event (a second create event, power levels out of form). `state` is the one
  * before the event, the current one, or the one that its auth_events make. The event has passed pdu_read and its
  * signatures are checked, also the one of the user's server that `join_authorised_via_users_server` names. Look-ups are
  * for the keys of auth_keys_for() and the create event only.

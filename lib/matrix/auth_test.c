@@ -153,7 +153,7 @@ static void check_case(const struct rule_case *c, const struct room_version *ver
 	if (allowed != !c->why)
 		fail_msg("version %d, %s: %s %s", version->number, c->rule,
 			 allowed ? "allowed" : "rejected:", allowed ? "" : err.message);
-	if (!allowed && (err.code != M_FORBIDDEN || str_find(str_of(err.message), str_of(c->why)) < 0))
+	if (!allowed && ((err.code != M_FORBIDDEN && err.code != M_BAD_JSON) || str_find(str_of(err.message), str_of(c->why)) < 0))
 		fail_msg("version %d, %s: rejected for \"%s\", not \"%s\"", version->number, c->rule, err.message,
 			 c->why);
 }

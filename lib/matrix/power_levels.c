@@ -286,9 +286,9 @@ static bool levels_well_formed(const struct pdu *event, struct str name, struct 
 	if (!slice_get(event->content, name, &object))
 		return true;
 	if (slice_type(object) != SLICE_OBJECT)
-		return err_set(err, M_FORBIDDEN, "\"%.*s\" of the power levels is not an object", STR_ARG(name));
+		return err_set(err, M_BAD_JSON, "\"%.*s\" of the power levels is not an object", STR_ARG(name));
 	if (!level_list_read(event->version, object, arena, ret_list))
-		return err_set(err, M_FORBIDDEN, "\"%.*s\" of the power levels has a value that is not an integer",
+		return err_set(err, M_BAD_JSON, "\"%.*s\" of the power levels has a value that is not an integer",
 			       STR_ARG(name));
 	return true;
 }
@@ -304,7 +304,7 @@ static bool check_form(const struct pdu *event, struct arena *arena, struct leve
 
 		if (slice_get(event->content, named_levels[i].name, &value) &&
 		    !level_value(event->version, value, arena, &level))
-			return err_set(err, M_FORBIDDEN, "\"%.*s\" of the power levels is not an integer",
+			return err_set(err, M_BAD_JSON, "\"%.*s\" of the power levels is not an integer",
 				       STR_ARG(named_levels[i].name));
 	}
 	if (!levels_well_formed(event, STR("events"), arena, ret_events, err))
@@ -351,11 +351,11 @@ static bool check_users(const struct power_levels *current, const struct pdu *ev
 		return false;
 	for (size_t i = 0; i < ret_users->count; i++) {
 		if (!is_user_id(ret_users->items[i].key))
-			return err_set(err, M_FORBIDDEN,
+			return err_set(err, M_BAD_JSON,
 				       "\"users\" of the power levels has a key that is not a user ID");
 	}
 	if (event->version->privileged_creators && current->create && lists_creator(ret_users, current->create, arena))
-		return err_set(err, M_FORBIDDEN, "The room's creators can't be given a power level");
+		return err_set(err, M_BAD_JSON, "The room's creators can't be given a power level");
 	return true;
 }
 
