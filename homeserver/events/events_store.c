@@ -1,18 +1,4 @@
-#include <stdatomic.h>
-
-#include "base/cache.h"
-#include "base/map.h"
-#include "base/sync.h"
-#include "events/events.h"
-
-struct events {
-	struct db_pool *pool;
-	struct cache *cache;      /* by nid: struct packed, event ID, transaction ID, JSON */
-	struct cache *ids;        /* by hash of the event ID: nid, event ID */
-	_Atomic uint64_t changes; /* redactions seen: what was read before the last one is not cached */
-	struct mutex lock;        /* of what follows; nothing else is locked under it */
-	struct idmap pinned;      /* struct pinned by nid */
-};
+#include "events/events_internal.h"
 
 struct packed {
 	struct event event;
@@ -35,22 +21,6 @@ static const struct db_statement SELECT_AUTH = { "events_auth", "SELECT event_ni
 static const struct db_statement SELECT_NIDS = {
 	"events_find_nids",
 	"SELECT event_id, event_nid FROM events WHERE event_id = ANY($1)",
-};
-/* Pages are of numbers: the events behind them are seldom far. */
-static const struct db_statement SELECT_FORWARDS = {
-	"events_page_forwards",
-	"SELECT event_nid, room_seq, sub FROM events WHERE room_nid = $1 AND (room_seq, sub) > ($2, $3) AND (room_seq, sub) <= ($4, $5)"
-	" ORDER BY room_seq, sub LIMIT $6",
-};
-static const struct db_statement SELECT_BACKWARDS = {
-	"events_page_backwards",
-	"SELECT event_nid, room_seq, sub FROM events WHERE room_nid = $1 AND (room_seq, sub) < ($2, $3) AND (room_seq, sub) >= ($4, $5)"
-	" ORDER BY room_seq DESC, sub DESC LIMIT $6",
-};
-static const struct db_statement SELECT_NEWEST = {
-	"events_newest",
-	"SELECT r.at, e.event_nid FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS r (room, seq, at)"
-	" CROSS JOIN LATERAL (SELECT event_nid FROM events WHERE room_nid = r.room AND room_seq <= r.seq ORDER BY room_seq DESC, sub DESC LIMIT $3) AS e",
 };
 
 const struct write_table EVENT_TABLE = {
@@ -379,125 +349,6 @@ bool events_auth(struct events *events, const nid_t *nids, size_t count, struct 
 	}
 	idmap_done(&places);
 	return ok || err_detail(err, "auth events of %zu events", count);
-}
-
-/* The next numbers of a page, and where they end. */
-static bool page_nids(struct events *events, nid_t room, struct event_page *page, struct arena *arena, nid_t **ret_nids, size_t *ret_count, struct err *err)
-{
-	const struct db_statement *statement = page->backwards ? &SELECT_BACKWARDS : &SELECT_FORWARDS;
-	CLEANUP(db_release) struct db *db = NULL;
-	struct db_rows *rows;
-	nid_t *nids;
-
-	if (!db_acquire(events->pool, &db, err) ||
-	    !db_query(db, statement,
-	              DB_PARAMS(db_int(room), db_int(page->from.seq), db_int(page->from.sub), db_int(page->to.seq), db_int(page->to.sub), db_int(page->limit)),
-	              arena, &rows, err))
-		return err_detail(err, "page of room %" PRId64, room);
-	nids = ARENA_ARRAY(arena, db_row_count(rows), nid_t);
-	for (*ret_count = 0; db_next(rows); ++*ret_count) {
-		nids[*ret_count] = db_get_nid(rows, 0);
-		page->from = (struct event_order){ db_get_int(rows, 1), db_get_int(rows, 2) };
-	}
-	*ret_nids = nids;
-	return true;
-}
-
-/* Events that are shown to nobody are few: what is short of the limit for their sake is read on. */
-bool events_page(struct events *events, nid_t room, const struct event_page *page, struct arena *arena, struct event **ret_events, size_t *ret_count,
-                 struct err *err)
-{
-	struct event_page rest = *page;
-	struct event *list = ARENA_ARRAY(arena, (size_t)page->limit, struct event);
-	size_t found = 0, count = 0;
-	nid_t *nids = NULL;
-
-	do {
-		size_t kept = count;
-
-		rest.limit = page->limit - (int64_t)count;
-		if (!page_nids(events, room, &rest, arena, &nids, &found, err) || !events_load(events, nids, found, arena, list + count, err))
-			return false;
-		for (size_t i = 0; i < found; i++) {
-			if (list[count + i].nid && list[count + i].verdict == VERDICT_ACCEPTED)
-				list[kept++] = list[count + i];
-		}
-		count = kept;
-	} while ((int64_t)found == rest.limit && (int64_t)count < page->limit);
-	*ret_events = list;
-	*ret_count = count;
-	return true;
-}
-
-/* Of one room, as events_newest has it. */
-static bool read_newest(struct events *events, struct event_newest *newest, int64_t limit, struct arena *arena, struct err *err)
-{
-	const struct event_page page = {
-		.from = { newest->seq, INT32_MAX }, .to = EVENT_ORDER_START, .backwards = true, .limit = limit,
-	};
-
-	return events_page(events, newest->room, &page, arena, &newest->events, &newest->count, err);
-}
-
-static bool all_accepted(const struct event_newest *newest)
-{
-	for (size_t i = 0; i < newest->count; i++) {
-		if (newest->events[i].verdict != VERDICT_ACCEPTED)
-			return false;
-	}
-	return true;
-}
-
-static bool newest_nids(struct events *events, struct event_newest *rooms, size_t count, int64_t limit, struct arena *arena, nid_t **ret_nids,
-                        size_t *ret_count, struct err *err)
-{
-	int64_t *nids = ARENA_ARRAY(arena, count, int64_t), *seqs = ARENA_ARRAY(arena, count, int64_t);
-	const struct event_newest *last = rooms;
-	CLEANUP(db_release) struct db *db = NULL;
-	struct db_rows *rows;
-	nid_t *list;
-
-	for (size_t i = 0; i < count; i++) {
-		nids[i] = rooms[i].room;
-		seqs[i] = rooms[i].seq;
-		rooms[i].count = 0;
-	}
-	if (!db_acquire(events->pool, &db, err) ||
-	    !db_query(db, &SELECT_NEWEST, DB_PARAMS(db_ints(nids, count), db_ints(seqs, count), db_int(limit)), arena, &rows, err))
-		return err_detail(err, "newest events of %zu rooms", count);
-	list = ARENA_ARRAY(arena, db_row_count(rows), nid_t);
-	for (*ret_count = 0; db_next(rows); ++*ret_count) {
-		struct event_newest *room = &rooms[db_get_int(rows, 0) - 1];
-
-		assert(room >= last); /* room by room, in their order */
-		last = room;
-		room->count++;
-		list[*ret_count] = db_get_nid(rows, 1);
-	}
-	*ret_nids = list;
-	return true;
-}
-
-bool events_newest(struct events *events, struct event_newest *rooms, size_t count, int64_t limit, struct arena *arena, struct err *err)
-{
-	struct event *list;
-	size_t found = 0;
-	nid_t *nids = NULL;
-
-	if (!newest_nids(events, rooms, count, limit, arena, &nids, &found, err))
-		return false;
-	list = ARENA_ARRAY(arena, found, struct event);
-	if (!events_load(events, nids, found, arena, list, err))
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		size_t of_room = rooms[i].count;
-
-		rooms[i].events = list;
-		if (!all_accepted(&rooms[i]) && !read_newest(events, &rooms[i], limit, arena, err))
-			return false;
-		list += of_room;
-	}
-	return true;
 }
 
 /* PostgreSQL's text form of a bigint[]: arrays of arrays do not go through unnest. */

@@ -408,7 +408,7 @@ static void set_positions(struct batch batch, int64_t last, struct journal_entry
 	}
 }
 
-enum outcome { DONE, RERUN, SPLIT, FAILED, UNKNOWN };
+enum outcome { DONE, RERUN, SPLIT, FAILED, UNKNOWN, UNAPPLIED /* written, but what lies before it could not be read */ };
 
 static enum outcome outcome_of(struct work *work)
 {
@@ -474,8 +474,8 @@ static enum outcome write_once(struct work *work, struct batch *batch, bool wait
 		return UNKNOWN;
 	applied = ARENA_ARRAY(work->arena, entry_count, struct journal_entry);
 	set_positions(*batch, last, applied, entry_count);
-	journal_apply(work->journal, applied, entry_count);
-	return DONE;
+	journal_notify_others(work->journal);
+	return journal_apply(work->journal, applied, entry_count, err) ? DONE : UNAPPLIED;
 }
 
 /* After a lost connection: did the commit happen? The register of processes tells. */
@@ -564,7 +564,8 @@ static void write_batch(struct work *work, struct batch batch, bool waiting)
 		count_batch(work->journal, batch.count);
 		for (size_t i = 0; i < batch.count; i++)
 			finish(batch.sets[i], true);
-		journal_notify_others(work->journal);
+	} else if (outcome == UNAPPLIED) {
+		fail_all(batch, &err);
 	} else if (outcome == UNKNOWN) {
 		resolve_unknown(work, batch, &err);
 	} else if (outcome == SPLIT && batch.count > 1) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #define IDS_AT_ONCE 1024
+#define MAX_FOLLOWS 20 /* tries to read what others wrote between */
 
 static const struct db_statement SELECT_IDS = { "journal_ids", "SELECT nextval('nids')" };
 
@@ -85,7 +86,7 @@ static void tail_put(struct journal *journal, const struct journal_entry *entry)
 }
 
 /* Those that follow on directly. false: there is a gap before the first that is new. */
-static bool tail_extend(struct journal *journal, const struct journal_entry *entries, size_t count)
+static bool extend_tail(struct journal *journal, const struct journal_entry *entries, size_t count)
 {
 	LOCKED(&journal->apply);
 
@@ -119,17 +120,22 @@ static void run_applied_hooks(struct journal *journal)
 		hooks[i].fn(hooks[i].context, pos);
 }
 
-void journal_apply(struct journal *journal, const struct journal_entry *entries, size_t count)
+bool journal_extend(struct journal *journal, const struct journal_entry *entries, size_t count)
 {
-	struct err err = { 0 };
-
-	if (count == 0)
-		return;
-	if (tail_extend(journal, entries, count))
+	if (!extend_tail(journal, entries, count))
+		return false;
+	if (count)
 		run_applied_hooks(journal);
-	else
-		while (!journal_follow(journal, &err) && !journal->follower_stops)
-			; /* each try waits for a read of the database, which is bounded; what is committed must be applied before it is answered */
+	return true;
+}
+
+bool journal_apply(struct journal *journal, const struct journal_entry *entries, size_t count, struct err *err)
+{
+	bool ok = journal_extend(journal, entries, count);
+
+	for (int i = 0; i < MAX_FOLLOWS && !ok; i++)
+		ok = journal_follow(journal, err);
+	return ok;
 }
 
 int64_t journal_position(struct journal *journal)
@@ -172,221 +178,6 @@ void journal_on_applied(struct journal *journal, void (*fn)(void *context, int64
 
 	assert(journal->hook_count < MAX_OBSERVERS);
 	journal->hooks[journal->hook_count++] = (struct applied_hook){ fn, context };
-}
-
-/* --- following what other processes write --- */
-
-static const struct db_statement SELECT_NEW = {
-	"journal_select_new",
-	"SELECT pos, kind, room_nid, user_nid, event_nid, device_nid, key_nid, target_nid, seq, root_before, root_after, membership, data"
-	" FROM journal WHERE pos > $1 ORDER BY pos LIMIT $2",
-};
-
-static struct journal_entry entry_of(const struct db_rows *rows)
-{
-	return (struct journal_entry){
-		.pos = db_get_int(rows, 0),
-		.kind = (enum journal_kind)db_get_int(rows, 1),
-		.room = db_get_nid(rows, 2),
-		.user = db_get_nid(rows, 3),
-		.event = db_get_nid(rows, 4),
-		.device = db_get_nid(rows, 5),
-		.key = db_get_nid(rows, 6),
-		.target = db_get_nid(rows, 7),
-		.seq = db_get_int(rows, 8),
-		.root_before = db_get_int(rows, 9),
-		.root_after = db_get_int(rows, 10),
-		.membership = db_get_int(rows, 11),
-		.data = db_get_str(rows, 12),
-	};
-}
-
-/* Reads and applies all that is committed. */
-static bool catch_up(struct journal *journal, struct db *db, struct err *err)
-{
-	const size_t page = 1000;
-	size_t count;
-
-	do {
-		CLEANUP(arena_free) struct arena *arena = arena_new();
-		struct journal_entry *entries = ARENA_ARRAY(arena, page, struct journal_entry);
-		struct db_rows *rows;
-
-		if (!db_query(db, &SELECT_NEW, DB_PARAMS(db_int(journal_position(journal)), db_int((int64_t)page)), arena, &rows, err))
-			return false;
-		for (count = 0; db_next(rows); count++)
-			entries[count] = entry_of(rows);
-		if (count) {
-			/* Positions have no gaps, so a page follows on what is here, or what is here has grown meanwhile. */
-			tail_extend(journal, entries, count);
-			run_applied_hooks(journal);
-		}
-	} while (count == page);
-	return true;
-}
-
-static void follower_begin(struct journal *journal, uint64_t *ret_ticket)
-{
-	LOCKED(&journal->follow_lock);
-
-	*ret_ticket = journal->follow_begun = journal->follow_asked;
-}
-
-static void follower_end(struct journal *journal, uint64_t ticket, bool ok)
-{
-	LOCKED(&journal->follow_lock);
-
-	journal->follow_done = ticket;
-	journal->follow_failed = !ok;
-	cond_broadcast(&journal->followed);
-}
-
-static bool follower_round(struct journal *journal, struct db **db, struct err *err)
-{
-	if (!*db) {
-		if (!db_acquire(journal->config.pool, db, err))
-			return false;
-		if (!db_listen(*db, "hearth_journal", err))
-			return false;
-	}
-	return catch_up(journal, *db, err);
-}
-
-/* What was committed while the register was being changed is read before this process relies on being alone. */
-static bool renew(struct journal *journal, struct db *db, struct err *err)
-{
-	int64_t sole_until_ms;
-
-	if (!process_renew(journal, db, &sole_until_ms, err) || (sole_until_ms && !catch_up(journal, db, err)))
-		return false;
-	journal->sole_until_ms = sole_until_ms;
-	return true;
-}
-
-void *follower_run(void *context)
-{
-	struct journal *journal = context;
-	struct db *db = NULL;
-	int64_t renew_at = 0;
-	bool got = false; /* a notification: perhaps of a process that starts */
-
-	while (!journal->follower_stops) {
-		struct err err = { 0 };
-		uint64_t ticket, drained;
-		bool ok;
-
-		follower_begin(journal, &ticket);
-		ok = follower_round(journal, &db, &err);
-		follower_end(journal, ticket, ok);
-		if (ok && ((got && journal_is_sole(journal)) || clock_mono_ms() >= renew_at)) {
-			ok = renew(journal, db, &err);
-			renew_at = clock_mono_ms() + 1000;
-		}
-		if (!ok && db)
-			db_release(TAKE(db));
-		if (db) {
-			got = false;
-			ok = db_wait_notify(db, clock_mono_ms() + 1000, journal->wake_fd, &got, &err);
-			if (!ok)
-				db_release(TAKE(db));
-		} else {
-			struct timespec pause = { .tv_nsec = 100 * 1000000 };
-
-			nanosleep(&pause, NULL);
-		}
-		if (read(journal->wake_fd, &drained, sizeof(drained)) < 0)
-			continue; /* nobody had asked */
-	}
-	follower_end(journal, UINT64_MAX, false);
-	if (db) {
-		process_unregister(journal, db);
-		db_release(db);
-	}
-	return NULL;
-}
-
-static void wake_follower(struct journal *journal)
-{
-	uint64_t one = 1;
-
-	if (write(journal->wake_fd, &one, sizeof(one)) < 0)
-		return; /* it is full: the follower has been woken already */
-}
-
-bool journal_follow(struct journal *journal, struct err *err)
-{
-	uint64_t ticket;
-	LOCKED(&journal->follow_lock);
-
-	/* A round that has begun may have read before our change: only one that begins after now counts; all who wait at that moment share it. */
-	ticket = journal->follow_asked == journal->follow_begun ? ++journal->follow_asked : journal->follow_asked;
-	wake_follower(journal);
-	while (journal->follow_done < ticket)
-		cond_wait(&journal->followed, &journal->follow_lock);
-	if (journal->follow_failed) {
-		err_status(err, 503, M_UNKNOWN, "The database is not available");
-		err->retry_after_ms = 1000;
-		return false;
-	}
-	return true;
-}
-
-bool journal_is_sole(struct journal *journal)
-{
-	return clock_mono_ms() < journal->sole_until_ms;
-}
-
-bool journal_barrier(struct journal *journal, struct err *err)
-{
-	return journal_is_sole(journal) || journal_follow(journal, err);
-}
-
-bool journal_reach(struct journal *journal, int64_t pos, bool *ret_reached, struct err *err)
-{
-	*ret_reached = journal_position(journal) >= pos;
-	if (*ret_reached)
-		return true;
-	if (!journal_barrier(journal, err))
-		return false;
-	*ret_reached = journal_position(journal) >= pos;
-	return true;
-}
-
-void journal_notify_others(struct journal *journal)
-{
-	if (journal_is_sole(journal))
-		return;
-	LOCKED(&journal->notify_lock);
-
-	journal->notify_dirty = true;
-	cond_signal(&journal->notify_wanted);
-}
-
-/* Outside of any commit: inside, NOTIFY takes a lock across the cluster. Notifications that come while one is under way become one. */
-void *notifier_run(void *context)
-{
-	struct journal *journal = context;
-
-	mutex_lock(&journal->notify_lock);
-	while (!journal->notify_stops) {
-		struct db *db = NULL;
-		struct err err = { 0 };
-
-		if (!journal->notify_dirty) {
-			cond_wait(&journal->notify_wanted, &journal->notify_lock);
-			continue;
-		}
-		journal->notify_dirty = false;
-		mutex_unlock(&journal->notify_lock);
-		if (db_acquire(journal->config.pool, &db, &err)) {
-			if (!db_notify(db, "hearth_journal", STR(""), &err))
-				err_detail(&err, "the others poll"); /* once a second, as a safety net */
-			db_release(db);
-		}
-		mutex_lock(&journal->notify_lock);
-	}
-	mutex_unlock(&journal->notify_lock);
-	return NULL;
 }
 
 /* --- writing --- */
@@ -433,32 +224,49 @@ bool journal_append(struct journal *journal, struct db *db, const struct journal
 		applied[i] = entries[i];
 		applied[i].pos = last - (int64_t)count + (int64_t)i + 1;
 	}
-	journal_apply(journal, applied, count);
 	journal_notify_others(journal);
 	if (ret_position)
 		*ret_position = last;
+	return journal_apply(journal, applied, count, err);
+}
+
+static bool take_ids(struct journal *journal, int64_t count, int64_t *ret_first)
+{
+	LOCKED(&journal->ids_lock);
+
+	if (journal->ids_end - journal->ids_next < count)
+		return false;
+	*ret_first = journal->ids_next;
+	journal->ids_next += count;
+	return true;
+}
+
+/* Others may have fetched meanwhile: then these stay unused. */
+static bool fetch_ids(struct journal *journal, int64_t count, struct err *err)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	CLEANUP(db_release) struct db *db = NULL;
+	struct db_rows *rows;
+
+	if (!db_acquire(journal->config.pool, &db, err) || !db_query(db, &SELECT_IDS, DB_NO_PARAMS, arena, &rows, err))
+		return false;
+	if (!db_next(rows))
+		return err_internal(err, "no sequence of numbers");
+	LOCKED(&journal->ids_lock);
+	if (journal->ids_end - journal->ids_next < count) {
+		journal->ids_next = db_get_int(rows, 0);
+		journal->ids_end = journal->ids_next + IDS_AT_ONCE;
+	}
 	return true;
 }
 
 bool journal_next_ids(struct journal *journal, size_t count, int64_t *ret_first, struct err *err)
 {
-	LOCKED(&journal->ids_lock);
-
 	assert(count <= IDS_AT_ONCE);
-	if (journal->ids_end - journal->ids_next < (int64_t)count) {
-		CLEANUP(arena_free) struct arena *arena = arena_new();
-		CLEANUP(db_release) struct db *db = NULL;
-		struct db_rows *rows;
-
-		if (!db_acquire(journal->config.pool, &db, err) || !db_query(db, &SELECT_IDS, DB_NO_PARAMS, arena, &rows, err))
+	while (!take_ids(journal, (int64_t)count, ret_first)) {
+		if (!fetch_ids(journal, (int64_t)count, err))
 			return false;
-		if (!db_next(rows))
-			return err_internal(err, "no sequence of numbers");
-		journal->ids_next = db_get_int(rows, 0);
-		journal->ids_end = journal->ids_next + IDS_AT_ONCE;
 	}
-	*ret_first = journal->ids_next;
-	journal->ids_next += (int64_t)count;
 	return true;
 }
 
@@ -495,7 +303,7 @@ static bool load_tail(struct journal *journal, struct db *db, struct err *err)
 	if (!db_next(rows))
 		return err_internal(err, "journal_head has no row");
 	journal->position = journal->tail_start = MAX(db_get_int(rows, 0) - (int64_t)journal->config.tail_length, 0);
-	return catch_up(journal, db, err);
+	return journal_catch_up(journal, db, err);
 }
 
 static void init_locks(struct journal *journal)
@@ -557,7 +365,7 @@ void journal_close(struct journal *journal)
 	thread_join(journal->notifier);
 
 	journal->follower_stops = true;
-	wake_follower(journal);
+	journal_wake_follower(journal);
 	thread_join(journal->follower);
 	free_journal(journal);
 }

@@ -123,7 +123,7 @@ void journal_on_applied(struct journal *journal, void (*fn)(void *context, int64
 /* Walks the tail's entries with after < pos ≤ until. false: `after` lies before the tail (nothing was called). `fn` is quick and copies what it keeps. */
 bool journal_scan(struct journal *journal, int64_t after, int64_t until, void (*fn)(void *context, const struct journal_entry *entry), void *context);
 
-/* Unique, increasing numbers from a sequence with INCREMENT BY 1024: event, room, row and token numbers, handed out without a round trip. */
+/* Unique numbers from a sequence with INCREMENT BY 1024: event, room, row and token numbers, handed out without a round trip. */
 bool journal_next_ids(struct journal *journal, size_t count, int64_t *ret_first, struct err *err);
 
 struct journal_stats {

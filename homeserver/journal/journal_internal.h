@@ -93,10 +93,15 @@ struct journal {
 	struct journal_stats stats;
 };
 
-/* Applies entries that were committed with these positions; where others' lie between, has the follower fetch all and waits for it. */
-void journal_apply(struct journal *journal, const struct journal_entry *entries, size_t count);
+/* Applies those entries that are new. false: there is a gap before the first of them. */
+bool journal_extend(struct journal *journal, const struct journal_entry *entries, size_t count);
+/* Reads and applies all that is committed. */
+bool journal_catch_up(struct journal *journal, struct db *db, struct err *err);
+/* Applies what this process has committed; where others' entries lie between, has the follower fetch all and waits for it. false: the database is lost. */
+bool journal_apply(struct journal *journal, const struct journal_entry *entries, size_t count, struct err *err);
 /* Asks the follower to read what was committed before now, and waits for it. */
 bool journal_follow(struct journal *journal, struct err *err);
+void journal_wake_follower(struct journal *journal);
 void journal_notify_others(struct journal *journal);
 bool journal_is_sole(struct journal *journal);
 
