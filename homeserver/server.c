@@ -39,6 +39,20 @@ const struct domain *server_domain_of_user(const struct server *server, struct s
 	return server_domain(server, identifier_domain(user_id));
 }
 
+struct user *user_copy(const struct user *user)
+{
+	struct user *copy = x_calloc(1, sizeof(*copy) + user->user_id.len + user->device_id.len);
+	char *texts = (char *)(copy + 1);
+
+	*copy = *user;
+	memcpy(texts, user->user_id.ptr, user->user_id.len);
+	if (user->device_id.len)
+		memcpy(texts + user->user_id.len, user->device_id.ptr, user->device_id.len);
+	copy->user_id.ptr = texts;
+	copy->device_id.ptr = texts + user->user_id.len;
+	return copy;
+}
+
 static bool migrate_database(struct server *server, struct err *err)
 {
 	CLEANUP(db_release) struct db *db = NULL;

@@ -81,3 +81,4 @@ struct user {
 	bool admin, guest, locked;
 	uintptr_t version;    /* of the account, as the journal moves it: session_alive */
 };
+struct user *user_copy(const struct user *user); /* for what outlives the request; to be freed with free() */

@@ -78,7 +78,7 @@ uint64_t media_changes(struct media *media)
 	return media->changes;
 }
 
-struct media_wait *media_wait_new(struct media *media, struct str id, uint64_t changes, int64_t deadline_ms)
+struct media_wait *media_wait_new(struct media *media, struct str id, const struct user *user, uint64_t changes, int64_t deadline_ms)
 {
 	struct media_wait *wait = X_NEW(struct media_wait);
 
@@ -87,6 +87,7 @@ struct media_wait *media_wait_new(struct media *media, struct str id, uint64_t c
 		.changes = changes,
 		.deadline_ms = deadline_ms,
 		.id = x_strdup(id),
+		.user = user ? user_copy(user) : NULL,
 	};
 	return wait;
 }
@@ -96,6 +97,7 @@ void media_wait_free(void *state)
 	struct media_wait *wait = state;
 
 	free(wait->id);
+	free(wait->user);
 	free(wait);
 }
 

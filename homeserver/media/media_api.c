@@ -187,6 +187,7 @@ static bool wait_for_upload(struct request *req, struct media_wait *wait)
 					 .on_parked = media_wait_file,
 					 .on_resumed = media_wait_take_out,
 					 .deadline_ms = wait->deadline_ms,
+					 .user = wait->user,
 				 });
 }
 
@@ -243,7 +244,7 @@ static bool get_download(struct request *req, struct err *err)
 	if (timeout_ms == 0)
 		return not_yet_uploaded(req);
 	return wait_for_upload(req, media_wait_new(media, media_entry_id(row.server_name, row.media_id, req->arena),
-						   changes, clock_mono_ms() + MIN(timeout_ms, MAX_WAIT_MS)));
+						   req->user, changes, clock_mono_ms() + MIN(timeout_ms, MAX_WAIT_MS)));
 }
 
 static bool resume_download(struct request *req, void *state, enum wake_cause cause, struct err *err)

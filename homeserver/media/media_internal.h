@@ -76,6 +76,7 @@ struct media_wait {
 	uint64_t changes;      /* media->changes before the one who waits looked */
 	int64_t deadline_ms;
 	char *id; /* media_entry_id's */
+	struct user *user; /* NULL: nobody that is known */
 };
 
 /* An upload holds a worker for as long as its client takes: M_LIMIT_EXCEEDED is for who has `max` of them under way. */
@@ -85,7 +86,7 @@ void media_upload_end(struct media *media, nid_t user);
 /* What the journal calls a media ID. */
 struct str media_entry_id(struct str server_name, struct str media_id, struct arena *arena);
 uint64_t media_changes(struct media *media);
-struct media_wait *media_wait_new(struct media *media, struct str id, uint64_t changes, int64_t deadline_ms);
+struct media_wait *media_wait_new(struct media *media, struct str id, const struct user *user, uint64_t changes, int64_t deadline_ms);
 /* For struct park. */
 void media_wait_free(void *state);
 void media_wait_file(struct parked *parked, void *state);

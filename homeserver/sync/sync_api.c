@@ -11,12 +11,11 @@
 struct parked_sync {
 	struct waiter waiter;
 	struct waiters *waiters;
-	struct user user; /* with copies of its texts */
+	struct user *user;
 	struct sync_token since;
 	bool full_state, state_after, unstable_state_after;
 	int64_t deadline_ms;
 	char *filter; /* JSON; NULL: none */
-	char texts[]; /* user ID, device ID */
 };
 
 /* What was asked for; views into the request or the parked state. */
@@ -34,6 +33,7 @@ static void free_parked(void *state)
 
 	free((void *)(uintptr_t)parked->waiter.rooms);
 	free(parked->filter);
+	free(parked->user);
 	free(parked);
 }
 
@@ -68,16 +68,10 @@ static nid_t *joined_rooms(const struct sync *sync, size_t *ret_count)
 
 static bool park(struct request *req, const struct question *question, const struct sync *sync)
 {
-	size_t user_len = question->user->user_id.len, device_len = question->user->device_id.len;
-	struct parked_sync *parked = x_calloc(1, sizeof(*parked) + user_len + device_len);
+	struct parked_sync *parked = X_NEW(struct parked_sync);
 
 	parked->waiters = req->server->waiters;
-	parked->user = *question->user;
-	memcpy(parked->texts, question->user->user_id.ptr, user_len);
-	if (device_len)
-		memcpy(parked->texts + user_len, question->user->device_id.ptr, device_len);
-	parked->user.user_id.ptr = parked->texts;
-	parked->user.device_id.ptr = parked->texts + user_len;
+	parked->user = user_copy(question->user);
 	parked->since = question->since;
 	parked->full_state = question->full_state;
 	parked->state_after = question->state_after;
@@ -88,7 +82,7 @@ static bool park(struct request *req, const struct question *question, const str
 					     .looked_at_ephemeral = sync->now.ephemeral };
 	parked->waiter.rooms = joined_rooms(sync, &parked->waiter.room_count);
 	return request_park(req, &(struct park){ .state = parked, .resume = resume, .free_state = free_parked, .on_parked = on_parked,
-	                                         .on_resumed = on_resumed, .deadline_ms = parked->deadline_ms });
+	                                         .on_resumed = on_resumed, .deadline_ms = parked->deadline_ms, .user = parked->user });
 }
 
 static bool parse_filter(struct sync *sync, struct str text, struct err *err)
@@ -186,7 +180,7 @@ static bool resume(struct request *req, void *state, enum wake_cause cause, stru
 {
 	struct parked_sync *parked = state;
 	struct question question = {
-		.user = &parked->user,
+		.user = parked->user,
 		.since = parked->since,
 		.full_state = parked->full_state,
 		.state_after = parked->state_after,
@@ -197,7 +191,7 @@ static bool resume(struct request *req, void *state, enum wake_cause cause, stru
 
 	if (cause == WAKE_HANGUP)
 		return reply_empty(req); /* nobody hears it */
-	if (cause != WAKE_STOPPING && (!journal_barrier(req->server->journal, err) || !session_alive(req->server, &parked->user, req->arena, err)))
+	if (cause != WAKE_STOPPING && (!journal_barrier(req->server->journal, err) || !session_alive(req->server, parked->user, req->arena, err)))
 		return false;
 	return answer(req, &question, cause == WAKE_EVENT && !parked->waiter.ended, err);
 }

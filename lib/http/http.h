@@ -110,7 +110,7 @@ struct route { /* NOLINT(clang-analyzer-optin.performance.Padding): the order is
 struct request {
 	struct http *http;
 	struct server *server;
-	const struct user *user;   /* NULL without, and when a parked request is resumed */
+	const struct user *user;   /* NULL without; when a parked request is resumed, the park's */
 	const struct route *route; /* NULL only in the `finished` hook: none matched */
 	struct arena *arena;       /* NULL only in the `finished` hook: answered without a worker */
 	struct str method, path;   /* as sent, path before decoding */
@@ -173,6 +173,7 @@ struct park {
 	void (*on_parked)(struct parked *parked, void *state);
 	void (*on_resumed)(struct parked *parked, void *state);
 	int64_t deadline_ms; /* monotonic */
+	const struct user *user; /* who calls, as the request that is resumed has it: in the state; may be NULL */
 };
 bool request_park(struct request *req, const struct park *park);
 void request_wake(struct parked *parked);

@@ -316,29 +316,25 @@ void call_run(struct exchange *ex, struct arena *arena)
 	finish(&call);
 }
 
-/* The state of a park that is over: freed, unless the request is parked with it again. */
-static void free_state(const struct call *call, const struct park *park)
-{
-	if (park->free_state && !(call->parked && call->ex->parked.park.state == park->state))
-		park->free_state(park->state);
-}
-
 void call_resume(struct exchange *ex, struct arena *arena)
 {
 	struct park park = ex->parked.park;
 	enum wake_cause cause = lot_leave(exchange_http(ex)->lot, ex);
 	struct err err = { 0 };
 	struct call call;
-	bool resumed;
+	bool resumed, goes_on;
 
 	call_init(&call, ex, arena);
+	call.req.user = park.user;
 	call.last = cause == WAKE_HANGUP || cause == WAKE_STOPPING;
 	resumed = read_query(&call, &err) && begin(&call) && park.resume(&call.req, park.state, cause, &err);
-	free_state(&call, &park);
+	goes_on = call.parked && ex->parked.park.state == park.state; /* with the same state */
 	if (!resumed && cause == WAKE_STOPPING && err.status == 0)
 		err_stopping(&err);
 	if (!resumed && cause != WAKE_HANGUP)
 		answer_error(&call, &err);
 	assert(cause == WAKE_HANGUP || call.parked != (ex->response != NULL));
 	finish(&call);
+	if (park.free_state && !goes_on)
+		park.free_state(park.state);
 }

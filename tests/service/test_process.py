@@ -226,10 +226,15 @@ def test_the_log_has_context_and_no_secret(service):
     path = f"/_matrix/client/v3/rooms/{room}/joined_members"
     assert requests.get(service.url(path), headers=headers, params={"q": SECRET}, timeout=10).status_code == 200
     requests.get(service.url("/_matrix/client/v3/account/whoami"), params={"access_token": user.token}, timeout=10)
+    since = user.get("/sync")["next_batch"]
+    headers["X-Request-Id"] = "one-that-waits"
+    requests.get(service.url("/_matrix/client/v3/sync"), headers=headers, params={"since": since, "timeout": 200}, timeout=10)
 
     line = wait_for(lambda: [line for line in service.lines() if line.get("request_id") == "the-request-of-the-proxy"])[0]
     assert (line["user"], line["room"], line["address"], line["status"]) == (user.user_id, room, "192.0.2.7", 200)
     assert line["endpoint"] == "/_matrix/client/v3/rooms/{roomId}/joined_members"
+    waited = wait_for(lambda: [line for line in service.lines() if line.get("request_id") == "one-that-waits"])[0]
+    assert (waited["user"], waited["status"]) == (user.user_id, 200)
     text = service.log.read_text() + service.printed()
     assert SECRET not in text and user.token not in text
 
