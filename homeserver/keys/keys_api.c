@@ -6,7 +6,7 @@
 #include "matrix/identifiers.h"
 #include "sync/sync.h"
 
-#define MAX_ANSWER    ((size_t)256 << 20)
+#define MAX_ANSWER ((size_t)256 << 20)
 
 void keys_add_failure(json_t *failures, struct str server_name)
 {

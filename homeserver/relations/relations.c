@@ -190,8 +190,10 @@ static bool find_bundles(const struct event_view *view, const struct event *even
 		senders[i] = events[i].sender;
 		types[i] = events[i].type;
 	}
-	if (!any_related(view, ids, count, arena, ret_any, err) || !*ret_any)
-		return !err->status;
+	if (!any_related(view, ids, count, arena, ret_any, err))
+		return false;
+	if (!*ret_any)
+		return true;
 	if (!db_acquire(view->server->pool, &db, err) ||
 	    !db_query(db, &SELECT_BUNDLES,
 	              DB_PARAMS(db_texts(ids, count), db_ints(senders, count), db_ints(types, count), db_int(view->room->nid), db_int(view->reader->user),

@@ -11,7 +11,7 @@ struct memberships {
 
 static const struct db_statement SELECT_OF_USER = {
 	"memberships_of_user",
-	"SELECT room_nid, membership, event_nid, sender_nid, room_seq, forgotten, left_seq, left_root FROM room_memberships WHERE user_nid = $1"
+	"SELECT room_nid, membership, event_nid, sender_nid, room_seq, left_seq, left_root FROM room_memberships WHERE user_nid = $1"
 	" ORDER BY room_nid",
 };
 
@@ -95,9 +95,8 @@ static bool load(struct server *server, nid_t user, struct arena *arena, struct 
 			.event = db_get_nid(rows, 2),
 			.sender = db_get_nid(rows, 3),
 			.room_seq = db_get_int(rows, 4),
-			.forgotten = db_get_bool(rows, 5),
-			.left_seq = db_get_int(rows, 6),
-			.left_root = db_get_int(rows, 7),
+			.left_seq = db_get_int(rows, 5),
+			.left_root = db_get_int(rows, 6),
 		};
 	}
 	cache_put_unless_changed(memberships->cache, user, (struct str){ (const char *)list, count * sizeof(*list) },

@@ -10,7 +10,6 @@ struct user_room {
 	nid_t event, sender;
 	int64_t room_seq; /* of the membership event */
 	int64_t left_seq, left_root; /* where the last stay ended, and the state then; 0: never joined, or forgotten */
-	bool forgotten;
 };
 
 struct memberships;

@@ -108,8 +108,10 @@ static bool read_at(struct request *req, const struct look *look, struct str at,
 	return true;
 }
 
-/* The event before a place. Before all of a room's timeline there is none: then the join that rooms begin with, after their creation, so that who asks for the
- * members at a whole timeline's prev_batch gets the creator. nid 0: none at all. */
+/*
+ * The event before a place. Before all of a room's timeline there is none: then the join that rooms begin with, after their creation, so that who asks for
+ * the members at a whole timeline's prev_batch gets the creator. nid 0: none at all.
+ */
 static bool event_before(struct request *req, const struct look *look, struct event_order place, struct event *ret_event, struct err *err)
 {
 	struct event_page before = { .from = place, .to = EVENT_ORDER_START, .backwards = true, .limit = 1 };
