@@ -61,13 +61,19 @@ int cli_migrate(const struct command *command, int argc, char **argv)
 	return CLI_DONE;
 }
 
+static bool check_schema(struct db_pool *pool, struct err *err)
+{
+	CLEANUP(db_release) struct db *db = NULL;
+
+	return db_acquire(pool, &db, err) && migrate_check(db, hearth_migrations, hearth_migration_count, err);
+}
+
 static bool check_deployment(const struct deployment *deployment, const struct check *check, size_t *ret_problems, struct err *err)
 {
 	CLEANUP(db_pool_free) struct db_pool *pool = db_pool_new(&deployment->setup.database);
-
 	size_t rows, files;
 
-	if (!check_database(pool, check, &rows, err) ||
+	if (!check_schema(pool, err) || !check_database(pool, check, &rows, err) ||
 	    !media_check(pool, deployment->options->media_store_path, check, &files, err))
 		return false;
 	*ret_problems = rows + files;

@@ -655,6 +655,25 @@ static void migrations_run_once(void **state)
 	FAILS(migrate(db, changed, 2, &applied, &err), 500, "");
 }
 
+static void a_database_is_checked_against_the_migrations(void **state)
+{
+	static const struct migration all[] = {
+		{ 1, "0001_a.sql", STR_INIT("CREATE TABLE a (id bigint);") },
+		{ 2, "0002_b.sql", STR_INIT("CREATE TABLE b (id bigint);") },
+	};
+	struct fixture *f = *state;
+	CLEANUP(db_release) struct db *db = acquire(f);
+	size_t applied;
+
+	FAILS(migrate_check(db, all, 1, &err), 500, ""); /* empty */
+	OK(migrate(db, all, 1, &applied, &err));
+	OK(migrate_check(db, all, 1, &err));
+	FAILS(migrate_check(db, all, 2, &err), 500, ""); /* older */
+	OK(migrate(db, all, 2, &applied, &err));
+	OK(migrate_check(db, all, 2, &err));
+	FAILS(migrate_check(db, all, 1, &err), 500, ""); /* newer */
+}
+
 struct migration_run {
 	struct fixture *f;
 	size_t applied;
@@ -758,6 +777,7 @@ int main(void)
 		CASE(bad_values_are_refused_by_the_server),
 		CASE(what_the_server_runs_out_of_is_told),
 		CASE(migrations_run_once),
+		CASE(a_database_is_checked_against_the_migrations),
 		CASE(migrations_run_once_among_many),
 		CASE(a_migration_that_fails_leaves_nothing),
 	};

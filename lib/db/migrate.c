@@ -21,6 +21,7 @@ static const struct db_statement CREATE_TABLE = {
 	       " sha256 bytea NOT NULL CHECK (length(sha256) = 32), requires bigint NOT NULL DEFAULT 0,"
 	       " applied_at timestamptz NOT NULL DEFAULT now())",
 };
+static const struct db_statement SELECT_TABLE = { "migrate_table", "SELECT to_regclass('schema_migrations') IS NOT NULL" };
 static const struct db_statement SELECT_RECORDED = {
 	.name = "migrate_recorded",
 	.sql = "SELECT number, name, sha256, requires FROM schema_migrations ORDER BY number",
@@ -76,13 +77,14 @@ static const struct migration *find(const struct migration *migrations, size_t c
 	return NULL;
 }
 
-/* Compares what is recorded with what we know, and tells which of ours are `ret_applied`. */
+/* Compares what is recorded with what we know, and tells which of ours are `ret_applied`, and whether others are. */
 static bool compare(struct db *db, const struct migration *migrations, size_t count, struct arena *arena,
-		    bool *ret_applied, struct err *err)
+		    bool *ret_applied, bool *ret_others, struct err *err)
 {
 	int64_t newest = count ? migrations[count - 1].number : 0;
 	struct db_rows *rows;
 
+	*ret_others = false;
 	if (!db_query(db, &SELECT_RECORDED, DB_NO_PARAMS, arena, &rows, err))
 		return false;
 	while (db_next(rows)) {
@@ -92,8 +94,10 @@ static bool compare(struct db *db, const struct migration *migrations, size_t co
 			return err_internal(err,
 					    "the database requires a newer program: one that knows migration %" PRId64,
 					    db_get_int(rows, 3));
-		if (!known)
+		if (!known) {
+			*ret_others = true;
 			continue;
+		}
 		if (!str_eq(db_get_str(rows, 2), sha256(known->sql, arena)))
 			return err_internal(err, "migration %s was edited after it had been applied", known->name);
 		ret_applied[known - migrations] = true;
@@ -143,11 +147,11 @@ static bool apply_missing(struct db *db, const struct migration *migrations, siz
 			  struct err *err)
 {
 	CLEANUP(arena_free) struct arena *arena = arena_new();
-	bool *applied = ARENA_ARRAY(arena, count, bool);
+	bool *applied = ARENA_ARRAY(arena, count, bool), others;
 	size_t done = 0;
 
 	if (!db_exec(db, &CREATE_TABLE, DB_NO_PARAMS, NULL, err) ||
-	    !compare(db, migrations, count, arena, applied, err))
+	    !compare(db, migrations, count, arena, applied, &others, err))
 		return false;
 	for (size_t i = 0; i < count; i++) {
 		if (applied[i])
@@ -211,4 +215,25 @@ bool migrate(struct db *db, const struct migration *migrations, size_t count, si
 	if (!db_exec(db, &UNLOCK, DB_NO_PARAMS, NULL, ok ? err : &ignored))
 		return false;
 	return ok;
+}
+
+bool migrate_check(struct db *db, const struct migration *migrations, size_t count, struct err *err)
+{
+	CLEANUP(arena_free) struct arena *arena = arena_new();
+	bool *applied = ARENA_ARRAY(arena, count, bool), others;
+	struct db_rows *rows;
+
+	if (!db_query(db, &SELECT_TABLE, DB_NO_PARAMS, arena, &rows, err))
+		return false;
+	if (!db_next(rows) || !db_get_bool(rows, 0))
+		return err_status(err, 500, M_UNKNOWN, "The database is empty: nothing has been set up in it");
+	if (!compare(db, migrations, count, arena, applied, &others, err))
+		return false;
+	if (others)
+		return err_status(err, 500, M_UNKNOWN, "The database is of a newer program: use that one");
+	for (size_t i = 0; i < count; i++) {
+		if (!applied[i])
+			return err_status(err, 500, M_UNKNOWN, "The database is of an older program: migrate it first");
+	}
+	return true;
 }

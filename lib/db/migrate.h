@@ -24,3 +24,5 @@ struct migration {
  * works, the others wait for it.
  */
 bool migrate(struct db *db, const struct migration *migrations, size_t count, size_t *ret_applied, struct err *err);
+/* Changes nothing. M_UNKNOWN 500: the database has other migrations than these; the message says which way, for who types commands. */
+bool migrate_check(struct db *db, const struct migration *migrations, size_t count, struct err *err);
