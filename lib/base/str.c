@@ -221,10 +221,20 @@ struct str hex_encode(struct arena *arena, const void *bytes, size_t len)
 struct str random_string(struct arena *arena, size_t len)
 {
 	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+	const size_t letters = sizeof(alphabet) - 1, even = 256 / letters * letters;
 	char *text = arena_alloc(arena, len + 1);
+	uint8_t bytes[32];
+	size_t count = 0, at = sizeof(bytes);
 
 	pthread_once(&hash_key_once, make_hash_key); /* libsodium is ready after it */
-	for (size_t i = 0; i < len; i++)
-		text[i] = alphabet[randombytes_uniform(sizeof(alphabet) - 1)];
+	while (count < len) {
+		if (at == sizeof(bytes)) { /* each call is one of the system */
+			randombytes_buf(bytes, sizeof(bytes));
+			at = 0;
+		}
+		if (bytes[at] < even)
+			text[count++] = alphabet[bytes[at] % letters];
+		at++;
+	}
 	return (struct str){ text, len };
 }
