@@ -35,6 +35,11 @@ struct cache_stats counts_cache_stats(struct counts *counts);
 /* An event_adder. */
 bool counts_add(struct write_set *set, const struct event_added *added, struct err *err);
 
+/*
+ * The thread that an event with this JSON is in ("Threading": that of what it relates to; relations are followed for three hops). What is not known here yet has none.
+ */
+bool counts_thread_of(struct server *server, nid_t room, struct str json, struct arena *arena, nid_t *ret_thread, struct err *err);
+
 /* A room that the user is in, and its last order that counts. */
 struct counted_room {
 	nid_t room;

@@ -30,11 +30,6 @@ struct unread_event {
 bool counts_load_events(struct server *server, nid_t user, const struct ignored_users *ignored, const struct unread_thread *threads,
                         const int64_t *classes, size_t count, struct arena *arena, struct unread_event **ret_events, size_t *ret_count, struct err *err);
 
-/*
- * The thread that an event with this JSON is in ("Threading": that of what it relates to; relations are followed for three hops). What is not known here yet has none.
- */
-bool counts_thread_of(struct server *server, nid_t room, struct str json, struct arena *arena, nid_t *ret_thread, struct err *err);
-
 /* --- counts_kept.c: what was found, in memory --- */
 
 /* Changes of what a count depends on; equal ones mean that nothing but new events of others has come. Asked for before the count is read. */

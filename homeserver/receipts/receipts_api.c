@@ -1,5 +1,6 @@
 #include "receipts/receipts.h"
 
+#include "counts/counts.h"
 #include "matrix/identifiers.h"
 #include "rooms/memberships.h"
 
@@ -42,6 +43,18 @@ static bool require_event(struct request *req, nid_t room, struct str event_id, 
 	return true;
 }
 
+static bool read_main_thread(struct request *req, const struct event *event, struct receipt *receipt, struct err *err)
+{
+	nid_t thread;
+
+	if (!counts_thread_of(req->server, event->room, event->json, req->arena, &thread, err))
+		return false;
+	if (thread != COUNTS_MAIN_THREAD)
+		return err_set(err, M_INVALID_PARAM, "The event is in a thread");
+	receipt->thread = RECEIPT_MAIN;
+	return true;
+}
+
 /* receipts.yaml: a thread_id is "main" or a thread root's event ID; a read marker has none. */
 static bool read_thread(struct request *req, const struct event *event, struct receipt *receipt, struct err *err)
 {
@@ -55,10 +68,8 @@ static bool read_thread(struct request *req, const struct event *event, struct r
 		return err_set(err, M_INVALID_PARAM, "thread_id is no string, or an empty one");
 	if (receipt->type == RECEIPT_FULLY_READ)
 		return err_set(err, M_INVALID_PARAM, "A read marker has no thread");
-	if (str_eq(json_str(thread_id), STR("main"))) {
-		receipt->thread = RECEIPT_MAIN;
-		return true;
-	}
+	if (str_eq(json_str(thread_id), STR("main")))
+		return read_main_thread(req, event, receipt, err);
 	if (!event_id_valid(json_str(thread_id)))
 		return err_set(err, M_INVALID_PARAM, "thread_id is no event ID");
 	if (!event_find(req->server->events, json_str(thread_id), req->arena, &root, err))

@@ -96,6 +96,19 @@ def test_an_event_outside_of_the_thread_is_refused(ana, room):
         ana.receipt(room, other, thread_id=root)
 
 
+def test_an_event_in_a_thread_is_not_in_the_main_timeline(ana, bob, room):
+    """receipts.md "Threaded read receipts": what is about the root is, and what is about an event in the thread is not."""
+    root = ana.say(room, "root")
+    in_thread = ana.say(room, "in thread", **{"m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+    reaction = ana.send_event(room, "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": in_thread, "key": "x"}})
+    about_root = ana.send_event(room, "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": root, "key": "x"}})
+    for event_id in (in_thread, reaction):
+        with refused(400, "M_INVALID_PARAM"):
+            bob.receipt(room, event_id, thread_id="main")
+    bob.receipt(room, about_root, thread_id="main")
+    assert receipt_of(ana.sync(), room, about_root, bob)["thread_id"] == "main"
+
+
 def test_what_relates_to_the_root_may_mark_its_thread_as_read(ana, bob, room):
     """receipts.yaml refuses what "is not related to the thread_id": whatever the relation is, and over up to three hops."""
     root = ana.say(room, "root")
