@@ -64,6 +64,22 @@ def give_power(ana, room, guest, level):
 # Verdicts
 
 
+@pytest.mark.parametrize("version", ["12"], indirect=True)
+def test_pages_are_full_beside_many_rejected_events(ana, bob, room, guest):
+    before = [ana.say(room, f"before {n}") for n in range(6)]
+    guest.look()
+    for n in range(12):
+        assert guest.send("m.room.name", {"name": f"not mine to say {n}"}, state_key="")[0] == "rejected"
+    after = ana.say(room, "after")
+    page = bob.messages(room, limit=4)
+    assert ids(page["chunk"]) == [after, *reversed(before[-3:])]
+    rest = bob.messages(room, limit=3, **{"from": page["end"]})
+    assert ids(rest["chunk"]) == list(reversed(before[:3]))
+    forwards = bob.messages(room, limit=2, dir="f", **{"from": page["end"]})
+    assert ids(forwards["chunk"]) == before[-3:-1]
+    assert ids(timeline(bob.sync(filter={"room": {"timeline": {"limit": 2}}}), room)) == [before[-1], after]
+
+
 def test_what_another_server_sends_is_seen_by_all(ana, bob, room, guest):
     since = bob.now()
     verdict, event_id = guest.say("hello from afar")
